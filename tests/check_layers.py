@@ -58,4 +58,4 @@ for position, name in enumerate(order):
         bad += [f"{name}: does not include {other}"
                 for other in order[:position] if f"<{other}>" not in used]
 
-sys.exit("\n".join(bad))
+sys.exit("\n".join(bad) or 0)
