@@ -57,8 +57,8 @@ inline std::error_code write_new_file(const std::filesystem::path& path,
   constexpr std::size_t most = std::size_t{1} << 30;  // write() takes no more than 2 GiB at once
   for (std::span<const std::uint8_t> piece : pieces) {
     while (!piece.empty()) {
-      const ssize_t done = ::write(file.number(), piece.data(),
-                                   piece.size() < most ? piece.size() : most);
+      const ssize_t done =
+          ::write(file.number(), piece.data(), piece.size() < most ? piece.size() : most);
       if (done < 0 && errno == EINTR) continue;
       if (done < 0) return last_error();
       piece = piece.subspan(static_cast<std::size_t>(done));
