@@ -78,7 +78,7 @@ HALFBYTE_HD constexpr std::uint32_t encode(Source number, Rounding rounding = {}
 /// The float that pattern `pattern` of format F means, exactly. Bits above F.bits() are ignored.
 template <format F>
 HALFBYTE_HD constexpr float decode(std::uint32_t pattern) {
-  return bit_cast<float>(encode<float32>(unpack<F>(pattern), toward_zero{}, to_special{}));
+  return bit_cast<float>(encode<float32>(unpack<format(F)>(pattern), toward_zero{}, to_special{}));
 }
 
 }  // namespace halfbyte

@@ -25,21 +25,25 @@ struct minifloat {
       std::conditional_t<F.bits() <= 8, std::uint8_t,
                          std::conditional_t<F.bits() <= 16, std::uint16_t, std::uint32_t>>;
 
+  /// F again. Templates that hand on a parameter do it as a copy: of a function first met with the
+  /// bare parameter, nvcc 13 forgets the name, and then a direct call in a .cu file fails.
+  static constexpr format layout = F;
+
   storage pattern;
 
   minifloat() = default;
   template <class T>
     requires(std::same_as<T, float> || std::same_as<T, double>)
-  HALFBYTE_HD constexpr explicit minifloat(T x) : pattern(static_cast<storage>(encode<F>(x))) {}
+  HALFBYTE_HD constexpr explicit minifloat(T x) : pattern(static_cast<storage>(encode<layout>(x))) {}
   template <std::integral T>
   HALFBYTE_HD constexpr explicit minifloat(T x)
-      : pattern(static_cast<storage>(encode<F>(
+      : pattern(static_cast<storage>(encode<layout>(
             x < T{0} ? unpack_integer(std::uint64_t{0} - static_cast<std::uint64_t>(x), 0, true)
                      : unpack_integer(static_cast<std::uint64_t>(x), 0)))) {}
   template <format G>
     requires(G != F)
   HALFBYTE_HD constexpr explicit minifloat(minifloat<G> x)
-      : pattern(static_cast<storage>(encode<F>(x))) {}
+      : pattern(static_cast<storage>(encode<layout>(x))) {}
 
   HALFBYTE_HD static constexpr minifloat from_pattern(std::uint32_t pattern) {
     minifloat x{};
@@ -47,28 +51,28 @@ struct minifloat {
     return x;
   }
 
-  HALFBYTE_HD constexpr explicit operator float() const { return decode<F>(pattern); }
-  HALFBYTE_HD constexpr explicit operator double() const { return to_double(unpack<F>(pattern)); }
+  HALFBYTE_HD constexpr explicit operator float() const { return decode<layout>(pattern); }
+  HALFBYTE_HD constexpr explicit operator double() const { return to_double(unpack<layout>(pattern)); }
 
   /// The nearest number in a format without negative zero, where -0 is 0.
   HALFBYTE_HD constexpr minifloat operator-() const {
-    unpacked x = unpack<F>(pattern);
+    unpacked x = unpack<layout>(pattern);
     x.negative = !x.negative;
-    return from_pattern(encode<F>(x));
+    return from_pattern(encode<layout>(x));
   }
   HALFBYTE_HD constexpr minifloat operator+() const { return *this; }
 
   HALFBYTE_HD friend constexpr minifloat operator+(minifloat a, minifloat b) {
-    return minifloat(decode<F>(a.pattern) + decode<F>(b.pattern));
+    return minifloat(decode<layout>(a.pattern) + decode<layout>(b.pattern));
   }
   HALFBYTE_HD friend constexpr minifloat operator-(minifloat a, minifloat b) {
-    return minifloat(decode<F>(a.pattern) - decode<F>(b.pattern));
+    return minifloat(decode<layout>(a.pattern) - decode<layout>(b.pattern));
   }
   HALFBYTE_HD friend constexpr minifloat operator*(minifloat a, minifloat b) {
-    return minifloat(decode<F>(a.pattern) * decode<F>(b.pattern));
+    return minifloat(decode<layout>(a.pattern) * decode<layout>(b.pattern));
   }
   HALFBYTE_HD friend constexpr minifloat operator/(minifloat a, minifloat b) {
-    return minifloat(decode<F>(a.pattern) / decode<F>(b.pattern));
+    return minifloat(decode<layout>(a.pattern) / decode<layout>(b.pattern));
   }
   HALFBYTE_HD constexpr minifloat& operator+=(minifloat b) { return *this = *this + b; }
   HALFBYTE_HD constexpr minifloat& operator-=(minifloat b) { return *this = *this - b; }
@@ -107,7 +111,7 @@ struct minifloat {
 
 template <format F>
 HALFBYTE_HD constexpr unpacked unpack(minifloat<F> x) {
-  return unpack<F>(std::uint32_t{x.pattern});
+  return unpack<format(F)>(std::uint32_t{x.pattern});
 }
 
 using float4_e2m1 = minifloat<e2m1>;
