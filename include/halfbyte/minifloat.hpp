@@ -58,7 +58,7 @@ struct minifloat {
   HALFBYTE_HD constexpr minifloat operator-() const {
     unpacked x = unpack<layout>(pattern);
     x.negative = !x.negative;
-    return from_pattern(encode<layout>(x));
+    return from_pattern(encode<layout>(x, nearest_even{}, saturate_finite{}));
   }
   HALFBYTE_HD constexpr minifloat operator+() const { return *this; }
 
@@ -186,6 +186,7 @@ struct std::numeric_limits<halfbyte::minifloat<F>> {
     return F.has_sign() ? -max() : number::from_pattern(0);
   }
   static constexpr number epsilon() noexcept {
+    if (is_integer) return number::from_pattern(0);
     return number::from_pattern(number(1.0).pattern + 1u) - number(1.0);
   }
   static constexpr number round_error() noexcept { return number(is_integer ? 0.0 : 0.5); }
@@ -196,7 +197,9 @@ struct std::numeric_limits<halfbyte::minifloat<F>> {
     return number::from_pattern(F.has_nan() ? F.nan_pattern() : 0);
   }
   static constexpr number signaling_NaN() noexcept { return quiet_NaN(); }
-  static constexpr number denorm_min() noexcept { return number::from_pattern(F.min_pattern()); }
+  static constexpr number denorm_min() noexcept {
+    return number::from_pattern(is_integer ? 0 : F.min_pattern());
+  }
 };
 
 template <halfbyte::format F>

@@ -96,8 +96,6 @@ struct quantized_view {
 template <block_format B>
 class quantized {
  public:
-  static constexpr block_format layout_format = B;
-
   quantized() = default;
   /// A matrix of zeros. Throws std::invalid_argument for negative sizes, and for a swizzled layout
   /// of scales that are not bytes.

@@ -3,6 +3,7 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 
 #include <halfbyte/bits.hpp>
 #include <halfbyte/block_format.hpp>
@@ -24,7 +25,8 @@ struct tensor_scaling {
 /// Called with finite elements and amax > 0. A rule may also have
 /// - `tensor_scale<B>(amax)`, the float for a tensor whose largest magnitude is amax > 0;
 /// - `scaled<B>(x, pattern, tensor)`, the number that is rounded for element x: without it
-///   x / (scale * tensor scale), exactly.
+///   x / (scale * tensor scale), exactly;
+/// - `suits<B>()`, whether it is a rule for B: without it, it is one for every block format.
 template <class S>
 concept scale_rule =
     std::copyable<S> && requires(const S s, matrix_view<const float> x, unpacked amax,
@@ -161,14 +163,17 @@ struct absmax {
 /// goes to 6. The tensor scale leaves room for both: it puts amax at 6 * 256. arXiv 2512.02010.
 struct four_over_six {
   template <block_format B>
+  HALFBYTE_HD static constexpr bool suits() {
+    return B.element == e2m1 && B.scale.mantissa_bits > 0;
+  }
+  template <block_format B>
   HALFBYTE_HD constexpr float tensor_scale(const unpacked& amax) const {
     return detail::tensor_scale_to<B>(amax, unpack_integer(256, 0));
   }
   template <block_format B, class T>
   HALFBYTE_HD constexpr std::uint32_t block_scale(matrix_view<const T> x, const unpacked& amax,
                                                   tensor_scaling tensor) const {
-    static_assert(B.element == e2m1 && B.scale.mantissa_bits > 0,
-                  "four_over_six chooses between two elements of e2m1 and needs fine scales");
+    static_assert(suits<B>(), "four_over_six needs e2m1 elements, and scales with a mantissa");
     const std::uint32_t six =
         positive_scale<B.scale>(detail::ratio<B>(amax, unpack_integer(6, 0), tensor));
     const std::uint32_t four =
@@ -263,14 +268,17 @@ struct rms_clip {
 /// quantize_transpose_vector_blockwise_fp4.cu.
 struct nvfp4_te {
   template <block_format B>
+  HALFBYTE_HD static constexpr bool suits() {
+    return B.element == e2m1 && B.scale.mantissa_bits == 3 && B.tensor_scale;
+  }
+  template <block_format B>
   HALFBYTE_HD constexpr float tensor_scale(const unpacked& amax) const {
     return inverse(encoding_scale(amax));
   }
   template <block_format B, class T>
   HALFBYTE_HD constexpr std::uint32_t block_scale(matrix_view<const T>, const unpacked& amax,
                                                   tensor_scaling tensor) const {
-    static_assert(B.element == e2m1 && B.scale.mantissa_bits == 3 && B.tensor_scale,
-                  "nvfp4_te is a rule for nvfp4 and nvfp4_2d");
+    static_assert(suits<B>(), "nvfp4_te is a rule for nvfp4 and nvfp4_2d");
     const float s = tensor.amax > 0 ? encoding_scale(unpack(tensor.amax)) : inverse(tensor.scale);
     return encode<B.scale>(times(rounded(amax), times(s, inverse(6.0f))));
   }
@@ -296,6 +304,16 @@ struct nvfp4_te {
     return rounded(quotient(unpack_integer(6 * 448, 0), unpack(rounded(amax))));
   }
 };
+
+/// Whether Scale is a rule for block format B.
+template <scale_rule Scale, block_format B>
+HALFBYTE_HD constexpr bool suits() {
+  if constexpr (requires { Scale::template suits<B>(); }) {
+    return Scale::template suits<B>();
+  } else {
+    return true;
+  }
+}
 
 /// floor_pow2 for power-of-two scales (OCP MX), absmax for all others.
 template <block_format B>

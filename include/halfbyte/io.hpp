@@ -1,0 +1,68 @@
+#pragma once
+
+#include <cstdint>
+#include <cstdio>
+#include <ostream>
+#include <string>
+
+#include <halfbyte/minifloat.hpp>
+#include <halfbyte/names.hpp>
+#include <halfbyte/quantized.hpp>
+
+namespace halfbyte {
+
+/// A pattern field by field, sign, exponent, mantissa: "0 10 1" for 3 in e2m1.
+template <format F>
+std::string bits(minifloat<F> x) {
+  std::string text;
+  for (int i = F.bits() - 1; i >= 0; --i) {
+    text += ((x.pattern >> i) & 1) != 0 ? '1' : '0';
+    const bool field_ends = i == F.bits() - F.sign_bits || i == F.mantissa_bits;
+    if (field_ends && i > 0) text += ' ';
+  }
+  return text;
+}
+
+/// The shortest decimal that reads back as the number: "0.875", "nan", "-inf".
+template <format F>
+std::string decimal(minifloat<F> x) {
+  if (x.is_nan()) return "nan";
+  const bool negative = (x.pattern & F.sign_mask()) != 0;
+  if (x.is_infinity()) return negative ? "-inf" : "inf";
+  const auto value = static_cast<double>(x);
+  char text[32];
+  for (int digits = 1; digits <= 17; ++digits) {
+    std::snprintf(text, sizeof text, "%.*g", digits, value);
+    double back = 0;
+    if (std::sscanf(text, "%lf", &back) == 1 && back == value) break;
+  }
+  return text;
+}
+
+/// A number with its bits: "0 10 1 = 3".
+template <format F>
+std::string describe(minifloat<F> x) {
+  return bits(x) + " = " + decimal(x);
+}
+
+template <format F>
+std::ostream& operator<<(std::ostream& out, minifloat<F> x) {
+  return out << describe(x);
+}
+
+/// What test frameworks print of a failed comparison: doctest finds `operator<<`, GoogleTest this.
+template <format F>
+void PrintTo(minifloat<F> x, std::ostream* out) {
+  *out << describe(x);
+}
+
+inline std::ostream& operator<<(std::ostream& out, format f) { return out << name(f); }
+inline std::ostream& operator<<(std::ostream& out, block_format b) { return out << name(b); }
+
+/// A quantized matrix in a line: "mxfp4 128 x 256, 17408 bytes".
+template <block_format B>
+std::ostream& operator<<(std::ostream& out, const quantized<B>& q) {
+  return out << name(B) << ' ' << q.rows() << " x " << q.cols() << ", " << q.bytes() << " bytes";
+}
+
+}  // namespace halfbyte
