@@ -1,5 +1,6 @@
 // libFuzzer target: whatever the bytes, the reader of safetensors files ends with a model or with a
-// safetensors_error; a model's tensors lie inside the file, and it survives being written and read.
+// safetensors_error; a model's tensors lie inside the file and can be read as numbers and as
+// quantized weights or are refused; the model survives being written and read.
 //
 // Run: safetensors_fuzz -dict=safetensors.dict corpus/safetensors
 
@@ -9,8 +10,11 @@
 #include <cstdlib>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include <halfbyte/checkpoint.hpp>
+#include <halfbyte/quantized.hpp>
 #include <halfbyte/safetensors.hpp>
 
 namespace hb = halfbyte;
@@ -25,6 +29,36 @@ void require(bool truth) {
 bool same(const hb::stored_tensor& a, const hb::stored_tensor& b) {
   return a.name == b.name && a.type == b.type && a.shape == b.shape &&
          std::equal(a.bytes.begin(), a.bytes.end(), b.bytes.begin(), b.bytes.end());
+}
+
+void read_as_numbers(const hb::stored_tensor& tensor) {
+  if (!hb::is_number(tensor.type)) return;
+  std::vector<float> floats(tensor.size());
+  std::vector<double> doubles(tensor.size());
+  hb::read_numbers(tensor, std::span<float>(floats));
+  hb::read_numbers(tensor, std::span<double>(doubles));
+}
+
+template <class Load>
+void read_as_weight(Load load) {
+  try {
+    const auto weight = load();
+    require(weight.rows() > 0 && weight.cols() > 0);
+    volatile float last = weight.view()(weight.rows() - 1, weight.cols() - 1);
+    (void)last;
+  } catch (const hb::safetensors_error&) {
+  }
+}
+
+/// Every weight whose elements have the name of `tensor`.
+void read_as_weights(const hb::safetensors& model, const hb::stored_tensor& tensor) {
+  const std::string& name = tensor.name;
+  const auto stem = [&name](std::string_view ending) {
+    return name.ends_with(ending) ? name.substr(0, name.size() - ending.size()) : name;
+  };
+  read_as_weight([&] { return hb::load_huggingface_mxfp4(model, stem("_blocks")); });
+  read_as_weight([&] { return hb::load_modelopt_nvfp4(model, name); });
+  read_as_weight([&] { return hb::load_compressed_tensors_nvfp4(model, stem("_packed")); });
 }
 
 bytes written(const hb::safetensors& model) {
@@ -53,6 +87,8 @@ void read(std::span<const std::uint8_t> file) {
     require(hb::stored_bytes(tensor.type, tensor.shape) == tensor.bytes.size());
     require(model.find(tensor.name) == &tensor);
     bytes_seen += tensor.bytes.size();
+    read_as_numbers(tensor);
+    read_as_weights(model, tensor);
   }
   require(bytes_seen < file.size());
 
