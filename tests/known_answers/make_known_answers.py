@@ -8,7 +8,8 @@ The file has one block of inputs a format and source type, and under it one bloc
 each reference, rounding and overflow rule, in the order of the inputs. `nan` is any NaN pattern.
 `-` is no answer: the reference refuses the input, or differs from halfbyte by design (a sign bit
 of NaN, a NaN in a format without one, a negative number in an unsigned format, and in ml_dtypes
-the ties of e8m0, which it sends up where IEEE 754 says even).
+the ties of e8m0, which it sends up where IEEE 754 says even, and what lies between 2^-127 and
+2^-126, which it sends up even just above 2^-127).
 """
 import importlib.metadata
 import math
@@ -137,7 +138,7 @@ def by_ml_dtypes(name, info, kind, xs):
     for x, code, value in zip(xs, y.view(width), y.astype(np.float32)):
         refused = unanswerable(name, info, x)
         if name == "ue8m0" and not refused and math.isfinite(x):
-            refused = math.frexp(x)[0] == 0.75 or x >= 2.0**127
+            refused = math.frexp(x)[0] == 0.75 or x >= 2.0**127 or 2.0**-127 < x < 2.0**-126
         answers.append("-" if refused else "nan" if math.isnan(value) else f"{int(code):x}")
     return answers
 
