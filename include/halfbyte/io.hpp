@@ -1,7 +1,7 @@
 #pragma once
 
+#include <charconv>
 #include <cstdint>
-#include <cstdio>
 #include <ostream>
 #include <string>
 
@@ -31,12 +31,7 @@ std::string decimal(minifloat<F> x) {
   if (x.is_infinity()) return negative ? "-inf" : "inf";
   const auto value = static_cast<double>(x);
   char text[32];
-  for (int digits = 1; digits <= 17; ++digits) {
-    std::snprintf(text, sizeof text, "%.*g", digits, value);
-    double back = 0;
-    if (std::sscanf(text, "%lf", &back) == 1 && back == value) break;
-  }
-  return text;
+  return std::string(text, std::to_chars(text, text + sizeof text, value).ptr);
 }
 
 /// A number with its bits: "0 10 1 = 3".
