@@ -122,8 +122,8 @@ TEST_CASE("files without tensors, without elements and with gaps of zero bytes a
 
 TEST_CASE("every dtype of the format is accepted and its size checked") {
   for (const hb::stored_type type : every_type()) {
-    CAPTURE(hb::name_of(type));
-    const std::string start = R"({"t":{"dtype":")" + std::string(hb::name_of(type)) + "\",";
+    CAPTURE(hb::name(type));
+    const std::string start = R"({"t":{"dtype":")" + std::string(hb::name(type)) + "\",";
     const auto n = static_cast<std::size_t>(hb::stored_bits(type));  // 8 elements are n bytes
     const std::string right = start + R"("shape":[2,4],"data_offsets":[0,)" + std::to_string(n);
     const std::string wrong = start + R"("shape":[2,4],"data_offsets":[0,)" + std::to_string(n - 1);

@@ -64,7 +64,7 @@ bool same(T a, U b) {
 /// Every pattern of a type, at even and odd addresses, in floats and doubles.
 template <class Meaning>
 void check_every_pattern(stored_type type, Meaning meaning_of) {
-  CAPTURE(hb::name_of(type));
+  CAPTURE(hb::name(type));
   const int bits = hb::stored_bits(type);
   std::vector<std::uint32_t> patterns;
   for (std::uint32_t p = 0; p < 1u << bits; ++p)
@@ -157,7 +157,7 @@ TEST_CASE("types that are not numbers, and rooms of another size, are refused") 
   const bytes data(24);
   for (int i = 0; i < hb::stored_types; ++i) {
     const auto type = static_cast<stored_type>(i);
-    CAPTURE(hb::name_of(type));
+    CAPTURE(hb::name(type));
     const hb::stored_tensor tensor{"t", type, {}, data};
     CHECK(tensor.size() == 24 * 8 / static_cast<std::size_t>(hb::stored_bits(type)));
     std::vector<float> room(tensor.size()), more(tensor.size() + 1), less(tensor.size() - 1);

@@ -245,7 +245,7 @@ class header_reader {
 
   bool type(std::string_view text) {
     for (int i = 0; i < stored_types; ++i) {
-      if (name_of(static_cast<stored_type>(i)) != text) continue;
+      if (name(static_cast<stored_type>(i)) != text) continue;
       entries.back().tensor.type = static_cast<stored_type>(i);
       state_ = state::entry;
       return true;
@@ -294,7 +294,7 @@ inline std::string safetensors_header(std::span<const stored_tensor* const> tens
     if (header.size() > 1) header += ',';
     const std::uint64_t end = at + tensor->bytes.size();
     header += nlohmann::json(tensor->name).dump() + ":{\"dtype\":\"";
-    header += name_of(tensor->type);
+    header += name(tensor->type);
     header += "\",\"shape\":" + nlohmann::json(tensor->shape).dump() + ",\"data_offsets\":[" +
               std::to_string(at) + "," + std::to_string(end) + "]}";
     at = end;

@@ -48,7 +48,7 @@ enum class stored_type : std::uint8_t {
 inline constexpr int stored_types = 22;
 
 /// Its name in the file.
-constexpr std::string_view name_of(stored_type type) {
+constexpr std::string_view name(stored_type type) {
   constexpr std::string_view names[stored_types] = {
       "BOOL",    "F4",          "F6_E2M3",     "F6_E3M2", "U8",  "I8",  "F8_E5M2", "F8_E4M3",
       "F8_E8M0", "F8_E4M3FNUZ", "F8_E5M2FNUZ", "I16",     "U16", "F16", "BF16",    "I32",
@@ -193,7 +193,7 @@ requires(std::same_as<T, float> ||
       return detail::read_doubles(tensor.bytes, out);
     default:
       throw std::invalid_argument("halfbyte::read_numbers: elements of type " +
-                                  std::string(name_of(tensor.type)));
+                                  std::string(name(tensor.type)));
   }
 }
 
