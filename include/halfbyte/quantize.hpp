@@ -121,7 +121,7 @@ quantized<B> quantize_all(Blocks blocks, tensor_scaling tensor, const Rounding& 
 /// Deterministic: the bytes depend on the numbers, the policies and B alone. Throws
 /// std::invalid_argument for a view without data or with a stride below its columns.
 template <block_format B, rounding Rounding = nearest_even, scale_rule Scale = default_scale<B>,
-          class T>
+          class T = const float>
 quantized<B> quantize(matrix_view<T> x, Rounding rounding = {}, Scale rule = {},
                       quantize_options options = {}) {
   using number = std::remove_const_t<T>;
@@ -135,7 +135,7 @@ quantized<B> quantize(matrix_view<T> x, Rounding rounding = {}, Scale rule = {},
 /// The transpose of x [rows, cols] in block format B, without a transposed copy of x: the bytes of
 /// `quantize` of the transpose, element indices of stochastic rounding included.
 template <block_format B, rounding Rounding = nearest_even, scale_rule Scale = default_scale<B>,
-          class T>
+          class T = const float>
 quantized<B> quantize_transposed(matrix_view<T> x, Rounding rounding = {}, Scale rule = {},
                                  quantize_options options = {}) {
   using number = std::remove_const_t<T>;
@@ -171,7 +171,7 @@ void dequantize(const quantized<B>& q, matrix_view<float> out) {
 ///
 /// `out` may be x itself. Needs out of x's size: throws std::invalid_argument otherwise.
 template <block_format B, rounding Rounding = nearest_even, scale_rule Scale = default_scale<B>,
-          class T>
+          class T = const float>
 void fake_quantize(matrix_view<T> x, matrix_view<float> out, Rounding rounding = {},
                    Scale rule = {}, quantize_options options = {}) {
   using number = std::remove_const_t<T>;
