@@ -8,7 +8,7 @@
 #include <halfbyte/encode.hpp>
 #include <halfbyte/pack.hpp>
 #include <halfbyte/rounding.hpp>
-#include <halfbyte/scale.hpp>
+#include <halfbyte/scale_rule.hpp>
 #include <halfbyte/view.hpp>
 
 namespace halfbyte {

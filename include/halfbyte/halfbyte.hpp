@@ -16,6 +16,7 @@
 #include <halfbyte/minifloat.hpp>
 #include <halfbyte/grid.hpp>
 #include <halfbyte/block_format.hpp>
+#include <halfbyte/scale_rule.hpp>
 #include <halfbyte/scale.hpp>
 #include <halfbyte/block.hpp>
 #include <halfbyte/quantized.hpp>
