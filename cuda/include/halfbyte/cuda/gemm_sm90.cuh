@@ -1,0 +1,102 @@
+#pragma once
+
+#include <cstdint>
+
+#include <halfbyte/cuda/sm90_tiles.cuh>
+#include <halfbyte/cuda/wgmma.cuh>
+
+namespace halfbyte::cuda {
+
+/// D = epilogue(A · Bᵀ) on Hopper's tensor cores: wgmma fed by TMA, sums kept there to the end.
+///
+/// A block is persistent: it takes every `blocks`-th tile. One warp loads A and B through a ring
+/// of stages; two warpgroups multiply 64 rows each and write their sums while the loader already
+/// fills the ring for the next tile. FP8 sums are as the tensor core keeps them: 13 fraction bits
+/// below the largest of the sum and the 32 products of a step, truncated. bfloat16 sums are
+/// float's; int8 sums are exact.
+template <element A, element B, output O, class Tile>
+struct gemm_sm90 {
+    static constexpr const char* name = "gemm_sm90";
+    static constexpr int architecture = 90;
+    static constexpr int cluster = Tile::cluster;
+    static constexpr int threads = Tile::threads;
+
+    using multiply = wgmma<A, B, Tile::n>;
+    using writer = warp_writer<O, Tile::n>;
+    using arguments = sm90_arguments;
+
+    static constexpr int k_elements = Tile::k_bytes / bytes_of(A);
+    static constexpr int shared_bytes =
+        Tile::ring_bytes + Tile::multiplying_warps * writer::shared_bytes + 1024;
+    static_assert(shared_bytes <= 232448 - 1024);
+    static_assert(bytes_of(A) == bytes_of(B));
+
+    static __device__ void run(const arguments& p) {
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+        extern __shared__ unsigned char dynamic[];
+        __shared__ alignas(8) std::uint64_t barriers[2 * Tile::stages];
+        const std::uint32_t ring_memory = (ptx::shared_address(dynamic) + 1023u) & ~1023u;
+        const typename Tile::ring ring{ptx::shared_address(barriers)};
+        start_block<Tile>(p, ring, 1);
+
+        if (threadIdx.x >= Tile::multiplying_threads) {
+            ptx::register_limit_decrease<40>();
+            if (threadIdx.x == Tile::multiplying_threads)
+                load_tiles<Tile>(p, ring, ring_memory, k_elements);
+        } else {
+            ptx::register_limit_increase<232>();
+            multiply_tiles(p, ring, ring_memory);
+        }
+#endif
+    }
+
+    /// Queues the product. Rows of A and B 16-byte aligned; all matrices in device memory.
+    static void launch(const operand_matrix& a, const operand_matrix& b, const output_matrix& d,
+                       const epilogue& how, cudaStream_t stream, int band = 0) {
+        prepare_kernel<gemm_sm90>();
+        const arguments p = make_sm90_arguments<Tile>(A, a, B, b, O, d, how, band);
+        launch_kernel<gemm_sm90>(p, persistent_blocks<Tile>(p.order), stream);
+    }
+
+private:
+    static __device__ void multiply_tiles(const arguments& p, const typename Tile::ring& ring,
+                                          std::uint32_t ring_memory) {
+        const int warp = static_cast<int>(threadIdx.x) / 32;
+        const std::uint32_t half = static_cast<std::uint32_t>(warp / 4 * 64 * Tile::k_bytes);
+        const std::uint32_t slabs = ring_memory + Tile::ring_bytes +
+                                    static_cast<std::uint32_t>(warp * writer::shared_bytes);
+        typename Tile::position at;
+        for (tile_walk<Tile> tile{p.order}; tile.find(); tile.advance()) {
+            typename multiply::accumulator sum[Tile::n / 2];
+            int previous = 0;
+            for (int k = 0; k < p.k_steps; ++k) {
+                ptx::mbarrier_wait(ring.full(at.stage), at.parity);
+                const std::uint32_t stage =
+                    ring_memory + static_cast<std::uint32_t>(at.stage * Tile::stage_bytes);
+                const std::uint64_t a = wgmma_descriptor(stage + half);
+                const std::uint64_t b = wgmma_descriptor(stage + Tile::a_bytes);
+                wgmma_fence();
+#pragma unroll
+                for (std::uint64_t j = 0; j < 4; ++j)
+                    multiply::run(sum, a + 2 * j, b + 2 * j, j != 0 || k != 0);
+                wgmma_commit();
+                // The step before this one is done now: its stage may be filled again.
+                if (k > 0) {
+                    wgmma_wait<1>();
+                    ring.template release<cluster>(previous);
+                }
+                previous = at.stage;
+                at.advance();
+            }
+            const int row = tile.row + 16 * warp;
+            const writer out{p.how, p.d, p.writing_map(), slabs, row, tile.column};
+            const typename writer::factors factors = out.first_factors();
+            wgmma_wait<0>();
+            ring.template release<cluster>(previous);
+            if (row < p.d.rows) out.write(sum, factors);
+        }
+        ptx::bulk_wait<0>();
+    }
+};
+
+}  // namespace halfbyte::cuda

@@ -1,0 +1,76 @@
+#pragma once
+
+#include <stdexcept>
+#include <string>
+
+#include <cuda_runtime.h>
+
+#include <halfbyte/cuda/error.cuh>
+
+namespace halfbyte::cuda {
+
+/// The one entry to every kernel struct: `K::threads`, `K::arguments`, `K::run(arguments)`.
+template <class K>
+__global__ void __launch_bounds__(K::threads, 1)
+    kernel_entry(const __grid_constant__ typename K::arguments arguments) {
+    K::run(arguments);
+}
+
+/// What a launch needs to know of the current device.
+struct device_facts {
+    int device, architecture, multiprocessors;
+
+    static const device_facts& current() {
+        static thread_local device_facts facts{-1, 0, 0};
+        int device = 0;
+        check(cudaGetDevice(&device));
+        if (facts.device != device) {
+            int major = 0, minor = 0, count = 0;
+            check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device));
+            check(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device));
+            check(cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device));
+            facts = {device, 10 * major + minor, count};
+        }
+        return facts;
+    }
+};
+
+/// Allows K its shared memory on the current device, once; throws if K has no code for it.
+///
+/// A kernel for one architecture keeps its barriers in static shared memory, so a build for
+/// another target, whose body is empty, is told by having none.
+template <class K>
+void prepare_kernel() {
+    static thread_local int prepared = -1;
+    const device_facts& facts = device_facts::current();
+    if (prepared == facts.device) return;
+    cudaFuncAttributes attributes{};
+    if (facts.architecture != K::architecture ||
+        cudaFuncGetAttributes(&attributes, kernel_entry<K>) != cudaSuccess ||
+        attributes.sharedSizeBytes == 0) {
+        (void)cudaGetLastError();
+        throw std::runtime_error(std::string(K::name) + ": not built for this device, sm_" +
+                                 std::to_string(facts.architecture));
+    }
+    check(cudaFuncSetAttribute(kernel_entry<K>, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                               K::shared_bytes));
+    prepared = facts.device;
+}
+
+/// Launches K on `blocks` blocks in clusters of `K::cluster`.
+template <class K>
+void launch_kernel(const typename K::arguments& arguments, dim3 blocks, cudaStream_t stream) {
+    cudaLaunchAttribute cluster{};
+    cluster.id = cudaLaunchAttributeClusterDimension;
+    cluster.val.clusterDim = {K::cluster, 1, 1};
+    cudaLaunchConfig_t config{};
+    config.gridDim = blocks;
+    config.blockDim = dim3(K::threads);
+    config.dynamicSmemBytes = K::shared_bytes;
+    config.stream = stream;
+    config.attrs = &cluster;
+    config.numAttrs = K::cluster > 1 ? 1 : 0;
+    check(cudaLaunchKernelEx(&config, kernel_entry<K>, arguments));
+}
+
+}  // namespace halfbyte::cuda
