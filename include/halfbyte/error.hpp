@@ -30,13 +30,23 @@ struct error_sums {
   double misalignment() const { return 1 - xy / xx; }
 };
 
-/// Compares y with x. Needs views of equal size: throws std::invalid_argument otherwise.
-inline error_sums compare(matrix_view<const float> x, matrix_view<const float> y) {
-  if (x.rows != y.rows || x.cols != y.cols) {
-    throw std::invalid_argument("halfbyte::compare: " + std::to_string(x.rows) + " x " +
-                                std::to_string(x.cols) + " with " + std::to_string(y.rows) +
-                                " x " + std::to_string(y.cols));
-  }
+namespace detail {
+
+inline void check_equal_sizes(std::ptrdiff_t rows, std::ptrdiff_t cols, std::ptrdiff_t other_rows,
+                              std::ptrdiff_t other_cols, const char* function) {
+  if (rows == other_rows && cols == other_cols) return;
+  throw std::invalid_argument(std::string("halfbyte::") + function + ": " + std::to_string(rows) +
+                              " x " + std::to_string(cols) + " with " +
+                              std::to_string(other_rows) + " x " + std::to_string(other_cols));
+}
+
+}  // namespace detail
+
+/// Compares y with x, of floats, doubles or minifloats. Needs views of equal size: throws
+/// std::invalid_argument otherwise.
+template <class T, class U>
+error_sums compare(matrix_view<T> x, matrix_view<U> y) {
+  detail::check_equal_sizes(x.rows, x.cols, y.rows, y.cols, "compare");
   error_sums sums;
   sums.count = x.rows * x.cols;
   for (std::ptrdiff_t i = 0; i < x.rows; ++i) {
@@ -51,28 +61,28 @@ inline error_sums compare(matrix_view<const float> x, matrix_view<const float> y
   return sums;
 }
 
-inline double mse(matrix_view<const float> x, matrix_view<const float> y) {
+template <class T, class U>
+double mse(matrix_view<T> x, matrix_view<U> y) {
   return compare(x, y).mse();
 }
-inline double sqnr(matrix_view<const float> x, matrix_view<const float> y) {
+template <class T, class U>
+double sqnr(matrix_view<T> x, matrix_view<U> y) {
   return compare(x, y).sqnr();
 }
-inline double cosine(matrix_view<const float> x, matrix_view<const float> y) {
+template <class T, class U>
+double cosine(matrix_view<T> x, matrix_view<U> y) {
   return compare(x, y).cosine();
 }
-inline double misalignment(matrix_view<const float> x, matrix_view<const float> y) {
+template <class T, class U>
+double misalignment(matrix_view<T> x, matrix_view<U> y) {
   return compare(x, y).misalignment();
 }
 
 /// The largest distance between x and y in steps of F, both rounded to F first. A NaN beside a
 /// number counts as the whole of F, two NaNs as equal. Needs views of equal size.
-template <format F = float32>
-std::int64_t max_ulp(matrix_view<const float> x, matrix_view<const float> y) {
-  if (x.rows != y.rows || x.cols != y.cols) {
-    throw std::invalid_argument("halfbyte::max_ulp: " + std::to_string(x.rows) + " x " +
-                                std::to_string(x.cols) + " with " + std::to_string(y.rows) +
-                                " x " + std::to_string(y.cols));
-  }
+template <format F = float32, class T, class U>
+std::int64_t max_ulp(matrix_view<T> x, matrix_view<U> y) {
+  detail::check_equal_sizes(x.rows, x.cols, y.rows, y.cols, "max_ulp");
   std::int64_t most = 0;
   for (std::ptrdiff_t i = 0; i < x.rows; ++i) {
     for (std::ptrdiff_t j = 0; j < x.cols; ++j) {
