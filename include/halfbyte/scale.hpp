@@ -130,14 +130,14 @@ struct mean_square_search {
     constexpr bool pow2 = B.scale.mantissa_bits == 0;
     constexpr int candidates = pow2 ? 3 : 29;
     const int unit = detail::error_unit(amax, x.rows * x.cols);
-    const unpacked exact = detail::ratio<B>(amax, largest<B.element>(), tensor);
     const unpacked floor = detail::floor_scale<B>(amax, tensor);
+    const unpacked limit = product(largest<B.element>(), unpack_integer(40, 0));
     std::uint32_t best = 0, last = 0;
     std::uint64_t least = ~std::uint64_t{0};
     for (int k = 0; k < candidates; ++k) {
       const unpacked factor = unpack_integer(static_cast<std::uint64_t>(32 + k), 0);
       const unpacked scale = pow2 ? times_exp2(floor, k - 1)
-                                  : quotient(product(exact, factor), unpack_integer(40, 0));
+                                  : detail::ratio<B>(product(amax, factor), limit, tensor);
       const std::uint32_t pattern = positive_scale<B.scale>(scale);
       if (k > 0 && pattern == last) continue;
       last = pattern;
