@@ -141,6 +141,15 @@ TEST_CASE("every shape of 2 to 8 bits with NaN for minus zero converts right in 
   check_shapes<2, 8, specials::fnuz>();
 }
 
+TEST_CASE("the highest exponent of a format with NaN alone holds numbers, as in UE5M3 248 to 254") {
+  constexpr hb::format ue5m3{5, 3, 15, specials::nan, 0};
+  for (std::uint32_t p = 248; p < 255; ++p) {
+    CHECK(hb::decode<ue5m3>(p) == static_cast<float>(8 + p % 8) * 8192);
+  }
+  CHECK(hb::minifloat<ue5m3>::from_pattern(255).is_nan());
+  CHECK(hb::encode<ue5m3>(114688.0f) == 254);
+}
+
 TEST_CASE("shapes of 9 to 16 bits and with other biases convert right in every mode") {
   tally t;
   check_format<hb::format{3, 5, 3, specials::infinity}>(t);

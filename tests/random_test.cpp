@@ -131,8 +131,8 @@ void every_short_word(tally& t) {
 }
 
 /// The number of 32-bit words that move x up, by bisection on the public function.
-template <hb::format F, class Rounding>
-std::uint64_t words_up(float x, std::uint32_t still) {
+template <hb::format F, class Rounding, class Source>
+std::uint64_t words_up(Source x, std::uint32_t still) {
   std::uint64_t low = 0;                        // words below `low` leave x
   std::uint64_t high = std::uint64_t{1} << 32;  // words from `high` on move it
   while (low < high) {
@@ -145,10 +145,10 @@ std::uint64_t words_up(float x, std::uint32_t still) {
   return (std::uint64_t{1} << 32) - low;
 }
 
-template <hb::format F>
-void thirty_two_bits(tally& t, std::size_t pairs) {
+template <hb::format F, class Source>
+void thirty_two_bits(tally& t, const std::vector<Source>& inputs) {
   const exact::grid g = exact::grid_of(F);
-  for (const float x : probes(g, pairs, F.has_sign())) {
+  for (const Source x : inputs) {
     const exact::value v = exact::of(x);
     const exact::place p = g.find(v.magnitude);
     const std::uint32_t still = g.finish(p, false, v.negative, exact::overflow::to_special);
@@ -160,6 +160,30 @@ void thirty_two_bits(tally& t, std::size_t pairs) {
                  g.words_up(v.magnitude, 32, true),
              words);
   }
+}
+
+template <hb::format F>
+void thirty_two_bits(tally& t, std::size_t pairs) {
+  thirty_two_bits<F>(t, probes(exact::grid_of(F), pairs, F.has_sign()));
+}
+
+/// Doubles with bits far below the 32 that random bits reach: on a whole word, halfway to the next,
+/// and a little beside each.
+template <hb::format F>
+std::vector<double> long_tails() {
+  const exact::grid g = exact::grid_of(F);
+  std::vector<double> out;
+  std::mt19937_64 random(6);
+  for (std::size_t i = 1; i + 1 < g.values.size(); i += 1 + g.values.size() / 16) {
+    const exact::number gap = exact::subtract(g.values[i + 1], g.values[i]);
+    const std::uint64_t word = (random() & 0xffffffffu) | 1;
+    for (const std::uint64_t tail : {0u, 1u, 0x1ffffu, 0x20000u, 0x20001u, 0x3ffffu}) {
+      const exact::number part{gap.n * ((word << 18) + tail), gap.k - 50};
+      const exact::number x = exact::add(g.values[i], part);
+      if (exact::fits(x, 11, 52)) out.push_back(exact::to_double(x, i % 2 == 0));
+    }
+  }
+  return out;
 }
 
 }  // namespace
@@ -254,6 +278,20 @@ TEST_CASE("of all words of 32 bits, exactly the stated number moves each float u
   thirty_two_bits<hb::e4m3>(t, 40);
   thirty_two_bits<hb::e5m2>(t, 40);
   thirty_two_bits<hb::bfloat16>(t, 20);
+}
+
+TEST_CASE("bits of a double below the random word are cut, or round it to nearest even, as stated") {
+  tally t;
+  const auto check = [&]<hb::format F>() {
+    const auto inputs = long_tails<F>();
+    CHECK(inputs.size() > 8);
+    thirty_two_bits<F>(t, inputs);
+  };
+  check.operator()<hb::e2m1>();
+  check.operator()<hb::e2m3>();
+  check.operator()<hb::e4m3>();
+  check.operator()<hb::e5m2>();
+  check.operator()<hb::bfloat16>();
 }
 
 TEST_CASE("a number that the format holds never moves, whatever the word, nor do infinity and NaN") {

@@ -251,6 +251,43 @@ TEST_CASE("ties go where each rounding says: even, away, towards zero, never a f
   CHECK(hb::encode<hb::e2m1>(3.5f, hb::to_odd{}) == 5);
 }
 
+TEST_CASE("a number far below the smallest of a format is zero or the smallest: no shift wraps") {
+  tally t;
+  for (int k = -1074; k <= -20; ++k) {
+    const double x = exact::to_double({1, k});
+    const auto check = [&](std::uint32_t got, std::uint32_t want) {
+      t.expect(got == want, [&] { return "2^" + std::to_string(k) + " gave " + hex(got); });
+    };
+    check(hb::encode<hb::e5m2>(x), 0);
+    check(hb::encode<hb::e5m2>(x, hb::upward{}), 1);
+    check(hb::encode<hb::e5m2>(-x, hb::downward{}), 0x81);
+    check(hb::encode<hb::e2m1>(x, hb::to_odd{}), 1);
+    check(hb::encode<hb::int8>(x, hb::upward{}), 1);
+    if (k >= -149) {
+      check(hb::encode<hb::e5m2>(static_cast<float>(x)), 0);
+      check(hb::encode<hb::e5m2>(exact::to_float({1, k}, true), hb::downward{}), 0x81);
+    }
+  }
+  CHECK(hb::encode<hb::e5m2>(1e-24f) == 0);
+}
+
+TEST_CASE("subnormals round on their own grid, to zero, to each other and up to the first normal") {
+  CHECK(hb::encode<hb::e4m3>(0x1p-10f) == 0);       // half of the smallest: the tie is even
+  CHECK(hb::encode<hb::e4m3>(0x1.8p-9f) == 2);      // 1.5 of the smallest: the tie goes to 2
+  CHECK(hb::encode<hb::e4m3>(0x1.4p-8f) == 2);      // 2.5: to 2
+  CHECK(hb::encode<hb::e4m3>(0x1.ep-7f) == 8);      // 7.5: up to the first normal
+  CHECK(hb::encode<hb::e4m3>(-0x1.fp-5f) == 0x98);  // between -0.0586 and the even -0.0625
+  CHECK(hb::encode<hb::e5m2>(0x1p-17f) == 0);
+  CHECK(hb::encode<hb::e5m2>(0x1.000002p-17f) == 1);
+  CHECK(hb::encode<hb::e2m1>(0.25f) == 0);
+  CHECK(hb::encode<hb::e2m1>(0.75f) == 2);
+  CHECK(hb::encode<hb::e2m3>(0.9375f) == 8);
+  for (std::uint32_t i = 0; i < 8; ++i) {
+    CHECK(hb::decode<hb::e4m3>(i) == static_cast<float>(i) / 512);
+    CHECK(hb::decode<hb::e5m2>(i & 3) == static_cast<float>(i & 3) / 65536);
+  }
+}
+
 TEST_CASE("a power-of-two scale rounds its ties to the even pattern") {
   CHECK(hb::encode<hb::ue8m0>(1.5f) == 128);  // between 127 and 128
   CHECK(hb::encode<hb::ue8m0>(3.0f) == 128);  // between 128 and 129
