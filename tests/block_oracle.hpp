@@ -226,12 +226,12 @@ struct block_oracle {
         const bool powers = scale && scale->is.mantissa_bits == 0;
         std::uint32_t best = 0;
         std::uint64_t least = 0;
-        for (int i = 0; i < (powers ? 3 : 29); ++i) {
-          const auto factor = static_cast<std::uint64_t>(32 + i);
+        for (int i = 0; i < (powers ? 3 : 23); ++i) {
+          const auto factor = static_cast<std::uint64_t>(26 + i);
           const std::uint32_t pattern =
               powers ? nearest_scale({1, floor_exponent + i - 1}, {1, 0})
                      : nearest_scale(multiply(amax, {factor, 0}),
-                                     multiply(multiply(limit(), {40, 0}), t));
+                                     multiply(multiply(limit(), {32, 0}), t));
           const std::uint64_t error = squared_error(x, pattern, tensor, unit);
           if (i == 0 || error < least) {
             least = error;

@@ -32,10 +32,11 @@ struct block_format {
     return ceil_div(total, block_cols(total));
   }
   /// A block format this library can hold. A tensor scale needs elements and block scales of few
-  /// bits, so that their products with it, and with a rule's small factor, are exact in 32.
+  /// bits, so that their products with it are exact in 32.
   HALFBYTE_HD constexpr bool valid() const {
     return element.valid() && scale.valid() && !scale.fixed_point() && element.bits() <= 16 &&
-           rows >= 0 && cols >= 0 && (!tensor_scale || (scale.mantissa_bits <= 7 && element.mantissa_bits <= 4));
+           rows >= 0 && cols >= 0 &&
+           (!tensor_scale || (scale.mantissa_bits <= 7 && element.mantissa_bits <= 7));
   }
 
   friend constexpr bool operator==(const block_format&, const block_format&) = default;

@@ -121,21 +121,21 @@ struct four_over_six {
   }
 };
 
-/// The scale with the least squared error: among absmax times 0.8, 0.825 ... 1.5, or, for
+/// The scale with the least squared error: among absmax times 26/32, 27/32 ... 48/32, or, for
 /// power-of-two scales, floor_pow2 and its two neighbours. The smallest wins a tie.
 struct mean_square_search {
   template <block_format B, class T>
   HALFBYTE_HD constexpr std::uint32_t block_scale(matrix_view<const T> x, const unpacked& amax,
                                                   tensor_scaling tensor) const {
     constexpr bool pow2 = B.scale.mantissa_bits == 0;
-    constexpr int candidates = pow2 ? 3 : 29;
+    constexpr int candidates = pow2 ? 3 : 23;
     const int unit = detail::error_unit(amax, x.rows * x.cols);
     const unpacked floor = detail::floor_scale<B>(amax, tensor);
-    const unpacked limit = product(largest<B.element>(), unpack_integer(40, 0));
+    const unpacked limit = times_exp2(largest<B.element>(), 5);
     std::uint32_t best = 0, last = 0;
     std::uint64_t least = ~std::uint64_t{0};
     for (int k = 0; k < candidates; ++k) {
-      const unpacked factor = unpack_integer(static_cast<std::uint64_t>(32 + k), 0);
+      const unpacked factor = unpack_integer(static_cast<std::uint64_t>(26 + k), 0);
       const unpacked scale = pow2 ? times_exp2(floor, k - 1)
                                   : detail::ratio<B>(product(amax, factor), limit, tensor);
       const std::uint32_t pattern = positive_scale<B.scale>(scale);
