@@ -31,12 +31,14 @@ HALFBYTE_HD constexpr minifloat<F> next_up(minifloat<F> x) {
 /// without a sign.
 template <format F>
 HALFBYTE_HD constexpr minifloat<F> next_down(minifloat<F> x) {
-  if constexpr (F.has_sign() && !F.fixed_point()) {
+  if (x.is_nan()) return x;
+  if constexpr (F.fixed_point()) {
+    const bool lowest = x.place() <= -std::int64_t{F.max_pattern()};
+    return lowest ? x : minifloat<F>::from_pattern(x.pattern - 1u);
+  } else if constexpr (F.has_sign()) {
     return -next_up(-x);
-  } else if constexpr (F.fixed_point()) {
-    return x.pattern == F.sign_mask() ? x : minifloat<F>::from_pattern(x.pattern - 1u);
   } else {
-    return x.is_nan() || x.pattern == 0 ? x : minifloat<F>::from_pattern(x.pattern - 1u);
+    return x.pattern == 0 ? x : minifloat<F>::from_pattern(x.pattern - 1u);
   }
 }
 
@@ -50,16 +52,20 @@ HALFBYTE_HD constexpr std::int64_t ulp_distance(minifloat<F> a, minifloat<F> b) 
 
 namespace detail {
 
-/// Make(0), Make(1) ... Make(size - 1) as a range for `for`.
+/// Make{}(0), Make{}(1) ... Make{}(count - 1) as a range.
 template <class Make>
 struct counted_range {
   struct iterator {
-    std::int64_t i;
-    constexpr auto operator*() const { return Make{}(i); }
+    using value_type = decltype(Make{}(0));
+    using difference_type = std::ptrdiff_t;
+
+    std::int64_t i = 0;
+    constexpr value_type operator*() const { return Make{}(i); }
     constexpr iterator& operator++() {
       ++i;
       return *this;
     }
+    constexpr iterator operator++(int) { return {i++}; }
     friend constexpr bool operator==(iterator, iterator) = default;
   };
   std::int64_t count;

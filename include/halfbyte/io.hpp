@@ -23,7 +23,7 @@ std::string bits(minifloat<F> x) {
   return text;
 }
 
-/// The shortest decimal that reads back as the number: "0.875", "nan", "-inf".
+/// The shortest decimal that reads back as the number, a float: "0.875", "-0", "nan", "-inf".
 template <format F>
 std::string decimal(minifloat<F> x) {
   if (x.is_nan()) return "nan";
@@ -31,7 +31,12 @@ std::string decimal(minifloat<F> x) {
   if (x.is_infinity()) return negative ? "-inf" : "inf";
   const auto value = static_cast<double>(x);
   char text[32];
-  return std::string(text, std::to_chars(text, text + sizeof text, value).ptr);
+  for (int digits = 1; digits <= 9; ++digits) {
+    std::snprintf(text, sizeof text, "%.*g", digits, value);
+    double back = 0;
+    if (std::sscanf(text, "%lf", &back) == 1 && encode<float32>(back) == encode<float32>(x)) break;
+  }
+  return text;
 }
 
 /// A number with its bits: "0 10 1 = 3".
@@ -53,6 +58,26 @@ void PrintTo(minifloat<F> x, std::ostream* out) {
 
 inline std::ostream& operator<<(std::ostream& out, format f) { return out << name(f); }
 inline std::ostream& operator<<(std::ostream& out, block_format b) { return out << name(b); }
+
+/// The block at (`i`, `j`) of the grid, a line for each of its rows: "0.5 * [6 -3 0.5]"; a tensor
+/// scale comes first: "0.25 * 448 * [6 -3]".
+template <block_format B>
+std::string describe_block(const quantized<B>& q, std::ptrdiff_t i, std::ptrdiff_t j) {
+  const auto view = q.view();
+  std::string scales = decimal(minifloat<B.scale>::from_pattern(view.scale(i, j))) + " * [";
+  if (B.tensor_scale) scales.insert(0, decimal(minifloat<float32>(q.tensor_scale())) + " * ");
+  const std::ptrdiff_t r = B.block_rows(q.rows()), c = B.block_cols(q.cols());
+  std::string text;
+  for (std::ptrdiff_t a = 0; a < r && i * r + a < q.rows(); ++a) {
+    text += text.empty() ? scales : "\n" + scales;
+    for (std::ptrdiff_t b = 0; b < c && j * c + b < q.cols(); ++b) {
+      if (b > 0) text += ' ';
+      text += decimal(minifloat<B.element>::from_pattern(view.block(i, j).load(a, b)));
+    }
+    text += ']';
+  }
+  return text;
+}
 
 /// A quantized matrix in a line: "mxfp4 128 x 256, 17408 bytes".
 template <block_format B>

@@ -139,7 +139,8 @@ inline std::string name(scale_layout layout) {
   return layout == scale_layout::linear ? "linear" : "swizzled_128x4";
 }
 
-/// Name of a format: its identifier, or its shape and specials ("e3m1", "e4m2_infinity").
+/// Name of a format: its identifier, or its shape, specials and bias ("e3m1", "e4m2_infinity",
+/// "e4m3_none"). No two formats have the same.
 inline std::string name(format f) {
   if (f == bfloat16) return "bfloat16";
   if (f == float16) return "float16";
@@ -154,6 +155,11 @@ inline std::string name(format f) {
   const bool plain = f == e2m1 || f == e2m3 || f == e3m2 || f == e3m4 || f == e4m3 || f == e5m2 ||
                      f == ue8m0 || f == ue4m3;
   if (plain) return shape;
+  for (const format taken : {e3m4, e4m3, e5m2, ue4m3}) {
+    const bool same = f.exponent_bits == taken.exponent_bits &&
+                      f.mantissa_bits == taken.mantissa_bits && f.sign_bits == taken.sign_bits;
+    if (same && f.special == specials::none) shape += "_none";
+  }
   if (f.special == specials::nan) shape += "_nan";
   if (f.special == specials::infinity) shape += "_infinity";
   if (f.special == specials::fnuz) shape += "fnuz";
