@@ -26,25 +26,25 @@ inline __device__ float normal(std::uint64_t seed, std::uint64_t index) {
     return sqrtf(-2.0f * logf(u)) * cospif(2.0f * v);
 }
 
-inline __global__ void fill_e4m3(std::uint8_t* p, std::size_t count, std::uint64_t seed) {
+static __global__ void fill_e4m3(std::uint8_t* p, std::size_t count, std::uint64_t seed) {
     const std::size_t step = std::size_t{gridDim.x} * blockDim.x;
     for (std::size_t i = std::size_t{blockIdx.x} * blockDim.x + threadIdx.x; i < count; i += step)
         p[i] = __nv_cvt_float_to_fp8(normal(seed, i), __NV_SATFINITE, __NV_E4M3);
 }
 
-inline __global__ void fill_bfloat16(__nv_bfloat16* p, std::size_t count, std::uint64_t seed) {
+static __global__ void fill_bfloat16(__nv_bfloat16* p, std::size_t count, std::uint64_t seed) {
     const std::size_t step = std::size_t{gridDim.x} * blockDim.x;
     for (std::size_t i = std::size_t{blockIdx.x} * blockDim.x + threadIdx.x; i < count; i += step)
         p[i] = __float2bfloat16_rn(normal(seed, i));
 }
 
-inline __global__ void fill_int8(std::int8_t* p, std::size_t count, std::uint64_t seed) {
+static __global__ void fill_int8(std::int8_t* p, std::size_t count, std::uint64_t seed) {
     const std::size_t step = std::size_t{gridDim.x} * blockDim.x;
     for (std::size_t i = std::size_t{blockIdx.x} * blockDim.x + threadIdx.x; i < count; i += step)
         p[i] = static_cast<std::int8_t>(fminf(fmaxf(rintf(40.0f * normal(seed, i)), -127), 127));
 }
 
-inline __global__ void fill_scale(float* p, std::size_t count, std::uint64_t seed) {
+static __global__ void fill_scale(float* p, std::size_t count, std::uint64_t seed) {
     const std::size_t step = std::size_t{gridDim.x} * blockDim.x;
     for (std::size_t i = std::size_t{blockIdx.x} * blockDim.x + threadIdx.x; i < count; i += step)
         p[i] = exp2f(0.5f * normal(seed, i));

@@ -64,11 +64,12 @@ inline __device__ bool scale_is_wide(float scale) {
     return !(scale == 0.0f || (magnitude >= 0x1p-80f && magnitude <= 0x1p80f));
 }
 
-/// How a warp of a warpgroup writes its 16 x N accumulators: slab by slab of 16 rows of 128 bytes
-/// through shared memory and the copy engine, or element by element where that cannot go.
+/// How a warp of a warpgroup writes its 16 x N accumulators, slab by slab through shared memory.
 ///
-/// With two slabs in turn, one is written while the other is read. No warp waits for another.
-/// All loops that index registers are unrolled.
+/// Inside D, with rows of 16-byte multiples: 16 rows of 128 bytes are turned into 16 bytes per
+/// lane. This path is short and straight, because every tile runs it while the tensor cores may
+/// wait. Everything else (edges, bias, D += , extreme scales) goes one element per lane.
+/// No warp waits for another. All loops that index registers are unrolled.
 template <output O, int N, int Slabs = 2>
 struct warp_writer {
     static constexpr int slab_bytes = 16 * 128;
@@ -78,137 +79,138 @@ struct warp_writer {
     static constexpr int sums = slab_columns / 2;  // of this thread in a slab
     static_assert(slabs * slab_columns == N);
 
-    /// Factors of this thread's columns in a slab, and of its two rows.
-    struct factors {
-        float column[sums / 2], upper, lower;
-    };
-
     const epilogue& how;
     const output_matrix& d;
-    const CUtensorMap* map;  // null: element by element
-    std::uint32_t shared;    // this warp's slabs, 1024-byte aligned
-    int row, column;         // of the warp's first element
+    std::uint32_t shared;  // this warp's slabs, 128-byte aligned
+    int row, column;       // of the warp's first element
 
-    /// The factors of the first slab: called before the sums are ready, to hide the loads.
-    __device__ factors first_factors() const {
-        factors f;
-        f.upper = how.alpha * how.a(upper_row(), d.rows);
-        f.lower = how.alpha * how.a(upper_row() + 8, d.rows);
-        load_columns(0, f);
-        return f;
+    /// Called before the sums are ready: may this warp's tile take the straight path?
+    __device__ bool straight() const {
+        const auto address = reinterpret_cast<std::uintptr_t>(d.data) |
+                             static_cast<std::uintptr_t>(d.stride * bytes_of(O));
+        const bool inside = row + 16 <= d.rows && column + N <= d.columns && address % 16 == 0;
+        const auto scales = reinterpret_cast<std::uintptr_t>(how.b.scale);
+        const bool wide = scale_is_wide(row_scale(upper_row())) ||
+                          scale_is_wide(row_scale(upper_row() + 8));
+        return inside && scales % 8 == 0 && how.bias == nullptr && !how.accumulate &&
+               !__any_sync(~0u, wide);
     }
 
     template <class T>
-    __device__ void write(const T (&sum)[N / 2], factors f) const {
-        const bool wide = __any_sync(~0u, scale_is_wide(f.upper) || scale_is_wide(f.lower));
-        if (wide || map == nullptr || how.accumulate) return write_carefully(sum, f);
-#pragma unroll
-        for (int slab = 0; slab < slabs; ++slab) {
-            if (column + slab * slab_columns >= d.columns) break;
-            float value[sums];
-#pragma unroll
-            for (int i = 0; i < sums; ++i)
-                value[i] = static_cast<float>(sum[slab * sums + i]) * row_factor(f, i) *
-                           f.column[i / 4 * 2 + i % 2];
-            if (slab + 1 < slabs) load_columns(slab + 1, f);
-            if (how.bias != nullptr) add_bias(slab, value);
-            store_slab(slab, value);
+    __device__ void write(const T (&sum)[N / 2], bool straight) const {
+        if (straight) {
+            write_straight(sum);
+        } else {
+            write_elements(sum);
         }
     }
 
 private:
-    __device__ int upper_row() const { return row + static_cast<int>(threadIdx.x) % 32 / 4; }
-    __device__ int row_of(int i) const { return upper_row() + (i % 4 < 2 ? 0 : 8); }
-    __device__ int column_of(int slab, int i) const {
-        return column + slab * slab_columns + 8 * (i / 4) +
-               2 * (static_cast<int>(threadIdx.x) % 4) + i % 2;
-    }
-    static __device__ float row_factor(const factors& f, int i) {
-        return i % 4 < 2 ? f.upper : f.lower;
-    }
+    static __device__ int lane() { return static_cast<int>(threadIdx.x) % 32; }
+    __device__ int upper_row() const { return row + lane() / 4; }
+    __device__ float row_scale(int m) const { return how.alpha * how.a(m, d.rows); }
 
-    __device__ void load_columns(int slab, factors& f) const {
-        if (how.b.scale == nullptr || !how.b.per_row) {
-            const float all = how.b(0, 1);
-#pragma unroll
-            for (int i = 0; i < sums / 2; ++i) f.column[i] = all;
-        } else {
-            const float* scale = how.b.scale + column_of(slab, 0);
-            const int left = d.columns - column_of(slab, 0);
-#pragma unroll
-            for (int i = 0; i < sums / 2; ++i) {
-                const int offset = i / 2 * 8 + i % 2;
-                f.column[i] = offset < left ? scale[offset] : 0.0f;
-            }
-        }
-    }
-
-    __device__ void add_bias(int slab, float (&value)[sums]) const {
-        const float* bias = how.bias + column_of(slab, 0);
-        const int left = d.columns - column_of(slab, 0);
-#pragma unroll
-        for (int i = 0; i < sums; ++i) {
-            const int offset = i / 4 * 8 + i % 2;
-            if (offset < left) value[i] += bias[offset];
-        }
-    }
-
-    /// Scales in double, adds to D, or writes where the copy engine cannot.
     template <class T>
-    __device__ void write_carefully(const T (&sum)[N / 2], factors f) const {
+    __device__ void write_straight(const T (&sum)[N / 2]) const {
+        const float upper = row_scale(upper_row()), lower = row_scale(upper_row() + 8);
+        const bool per_column = how.b.per_row && how.b.scale != nullptr;
+        const float all_columns = per_column ? 1.0f : how.b(0, 1);
+        const float* column_scale = how.b.scale + column + 2 * (lane() % 4);
+        std::uint32_t written[4], read[4];
+        unsigned char* target[4];
+#pragma unroll
+        for (int i = 0; i < 4; ++i) {
+            const int line = 4 * i + lane() / 8;
+            read[i] = shared + place(line, lane() % 8);
+            written[i] = shared + (O == output::float32
+                                       ? place(lane() / 4, 2 * i + lane() % 4 / 2) + lane() % 2 * 8u
+                                       : place(lane() % 16, 2 * i + lane() / 16));
+            target[i] = static_cast<unsigned char*>(d.data) +
+                        ((row + line) * d.stride + column) * bytes_of(O) + lane() % 8 * 16;
+        }
+        float2 factor[sums / 4];
+        load_factors(column_scale, per_column, all_columns, factor);
 #pragma unroll
         for (int slab = 0; slab < slabs; ++slab) {
+            const std::uint32_t buffer = static_cast<std::uint32_t>(slab % Slabs * slab_bytes);
             float value[sums];
-            load_columns(slab, f);
 #pragma unroll
             for (int i = 0; i < sums; ++i)
-                value[i] = static_cast<float>(static_cast<double>(sum[slab * sums + i]) *
-                                              row_factor(f, i) * f.column[i / 4 * 2 + i % 2]);
-            if (how.bias != nullptr) add_bias(slab, value);
+                value[i] = static_cast<float>(sum[slab * sums + i]) * (i % 4 < 2 ? upper : lower) *
+                           (i % 2 == 0 ? factor[i / 4].x : factor[i / 4].y);
+            if (slab + 1 < slabs)
+                load_factors(column_scale + (slab + 1) * slab_columns, per_column, all_columns,
+                             factor);
 #pragma unroll
-            for (int i = 0; i < sums; ++i) {
-                const int m = row_of(i), n = column_of(slab, i);
-                if (m >= d.rows || n >= d.columns) continue;
-                if (how.accumulate) value[i] += load_output<O>(d, m, n);
-                store_output<O>(d, m, n, value[i]);
+            for (int i = 0; i < 4; ++i) {
+                if constexpr (O == output::float32) {
+                    const std::uint32_t at = written[i] + buffer;
+                    ptx::store_shared(at, value[4 * i], value[4 * i + 1]);
+                    ptx::store_shared(at + 8 * 128, value[4 * i + 2], value[4 * i + 3]);
+                } else {
+                    const float* v = value + 8 * i;
+                    ptx::stmatrix_x4(written[i] + buffer, packed(v[0], v[1]), packed(v[2], v[3]),
+                                     packed(v[4], v[5]), packed(v[6], v[7]));
+                }
             }
+            __syncwarp();
+#pragma unroll
+            for (int i = 0; i < 4; ++i)
+                *reinterpret_cast<uint4*>(target[i] + slab * 128) =
+                    ptx::load_shared(read[i] + buffer);
+            if constexpr (Slabs == 1) __syncwarp();
         }
     }
 
-    __device__ void store_slab(int slab, const float (&value)[sums]) const {
-        const int lane = static_cast<int>(threadIdx.x) % 32;
-        const std::uint32_t memory = shared + static_cast<std::uint32_t>(slab % Slabs * slab_bytes);
-        if (lane == 0) ptx::bulk_wait_read<Slabs - 1>();
-        __syncwarp();
-        if constexpr (O == output::float32) {
-            const int r = lane / 4;
+    /// Byte of the 16-byte chunk of a line in a slab; chunks are swizzled against bank conflicts.
+    static __device__ std::uint32_t place(int line, int chunk) {
+        return static_cast<std::uint32_t>(line * 128 + ((chunk ^ (line % 8)) << 4));
+    }
+
+    static __device__ void load_factors(const float* scale, bool per_column, float all_columns,
+                                        float2 (&factor)[sums / 4]) {
 #pragma unroll
-            for (int i = 0; i < sums; i += 2) {
-                const int line = i % 4 < 2 ? r : r + 8;
-                const int chunk = 2 * (i / 4) + lane % 4 / 2;
-                const int offset = line * 128 + ((chunk ^ r) << 4) + 8 * (lane % 2);
-                ptx::store_shared(memory + static_cast<std::uint32_t>(offset), value[i],
-                                  value[i + 1]);
-            }
-        } else {
-            const int line = lane % 16;
+        for (int i = 0; i < sums / 4; ++i)
+            factor[i] = per_column ? *reinterpret_cast<const float2*>(scale + 8 * i)
+                                   : float2{all_columns, all_columns};
+    }
+
+    /// 32 columns at a time as floats in shared memory; then a lane per column, row by row.
+    template <class T>
+    __device__ void write_elements(const T (&sum)[N / 2]) const {
 #pragma unroll
-            for (int i = 0; i < sums; i += 8) {
-                const int chunk = i / 4 + lane / 16;
-                const int offset = line * 128 + ((chunk ^ (line % 8)) << 4);
-                ptx::stmatrix_x4(memory + static_cast<std::uint32_t>(offset),
-                                 packed(value[i], value[i + 1]),
-                                 packed(value[i + 2], value[i + 3]),
-                                 packed(value[i + 4], value[i + 5]),
-                                 packed(value[i + 6], value[i + 7]));
+        for (int part = 0; part < N / 32; ++part) {
+            const int n = column + 32 * part + lane();
+            if (n - lane() >= d.columns) break;
+#pragma unroll
+            for (int i = 0; i < 16; i += 2) {
+                const int line = lane() / 4 + (i % 4 < 2 ? 0 : 8);
+                const std::uint32_t at = shared + place(line, 2 * (i / 4) + lane() % 4 / 2);
+                ptx::store_shared(at + lane() % 2 * 8u, static_cast<float>(sum[16 * part + i]),
+                                  static_cast<float>(sum[16 * part + i + 1]));
             }
+            __syncwarp();
+            const float column_scale = how.b(n, d.columns);
+            const float bias = how.bias != nullptr && n < d.columns ? how.bias[n] : 0.0f;
+#pragma unroll 1
+            for (int line = 0; line < 16 && row + line < d.rows; ++line) {
+                const float total =
+                    ptx::load_shared_float(shared + place(line, lane() / 4) + lane() % 4 * 4u);
+                if (n < d.columns) write_element(row + line, n, total, column_scale, bias);
+            }
+            __syncwarp();
         }
-        ptx::fence_proxy_async();
-        __syncwarp();
-        if (lane == 0) {
-            ptx::tma_store(*map, memory, column + slab * slab_columns, row);
-            ptx::bulk_commit();
-        }
+    }
+
+    __device__ void write_element(int m, int n, float total, float column_scale,
+                                  float bias) const {
+        const float scale = row_scale(m);
+        float value = scale_is_wide(scale)
+                          ? static_cast<float>(static_cast<double>(total) * scale * column_scale)
+                          : total * scale * column_scale;
+        if (how.bias != nullptr) value += bias;
+        if (how.accumulate) value += load_output<O>(d, m, n);
+        store_output<O>(d, m, n, value);
     }
 
     static __device__ std::uint32_t packed(float low, float high) {

@@ -10,8 +10,8 @@ namespace halfbyte::cuda {
 /// D = epilogue(A · Bᵀ) on Hopper's tensor cores: wgmma fed by TMA, sums kept there to the end.
 ///
 /// A block is persistent: it takes every `blocks`-th tile. One warp loads A and B through a ring
-/// of stages; two warpgroups multiply 64 rows each and write their sums while the loader already
-/// fills the ring for the next tile. FP8 sums are as the tensor core keeps them: 13 fraction bits
+/// of stages; two warpgroups multiply 64 rows each. The second starts `lead` steps after the
+/// first and stays behind it, so that one multiplies while the other writes its sums. FP8 sums are as the tensor core keeps them: 13 fraction bits
 /// below the largest of the sum and the 32 products of a step, truncated. bfloat16 sums are
 /// float's; int8 sums are exact.
 template <element A, element B, output O, class Tile>
@@ -20,6 +20,8 @@ struct gemm_sm90 {
     static constexpr int architecture = 90;
     static constexpr int cluster = Tile::cluster;
     static constexpr int threads = Tile::threads;
+
+    static constexpr int lead = 2;
 
     using multiply = wgmma<A, B, Tile::n>;
     using writer = warp_writer<O, Tile::n>;
@@ -54,7 +56,7 @@ struct gemm_sm90 {
     static void launch(const operand_matrix& a, const operand_matrix& b, const output_matrix& d,
                        const epilogue& how, cudaStream_t stream, int band = 0) {
         prepare_kernel<gemm_sm90>();
-        const arguments p = make_sm90_arguments<Tile>(A, a, B, b, O, d, how, band);
+        const arguments p = make_sm90_arguments<Tile>(A, a, B, b, d, how, band);
         launch_kernel<gemm_sm90>(p, persistent_blocks<Tile>(p.order), stream);
     }
 
@@ -66,6 +68,8 @@ private:
         const std::uint32_t slabs = ring_memory + Tile::ring_bytes +
                                     static_cast<std::uint32_t>(warp * writer::shared_bytes);
         typename Tile::position at;
+        int steps_to_lead = warp / 4 == 0 ? min(lead, p.k_steps) : -1;
+        if (warp / 4 == 1) ptx::named_barrier_wait(1, Tile::multiplying_threads);
         for (tile_walk<Tile> tile{p.order}; tile.find(); tile.advance()) {
             typename multiply::accumulator sum[Tile::n / 2];
             int previous = 0;
@@ -85,17 +89,18 @@ private:
                     wgmma_wait<1>();
                     ring.template release<cluster>(previous);
                 }
+                if (--steps_to_lead == 0)
+                    ptx::named_barrier_arrive(1, Tile::multiplying_threads);
                 previous = at.stage;
                 at.advance();
             }
             const int row = tile.row + 16 * warp;
-            const writer out{p.how, p.d, p.writing_map(), slabs, row, tile.column};
-            const typename writer::factors factors = out.first_factors();
+            const writer out{p.how, p.d, slabs, row, tile.column};
+            const bool straight = out.straight();
             wgmma_wait<0>();
             ring.template release<cluster>(previous);
-            if (row < p.d.rows) out.write(sum, factors);
+            if (row < p.d.rows) out.write(sum, straight);
         }
-        ptx::bulk_wait<0>();
     }
 };
 

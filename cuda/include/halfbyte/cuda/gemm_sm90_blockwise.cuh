@@ -33,23 +33,24 @@ enum class blockwise {
 /// D = epilogue(Σ over K blocks of scale_a · scale_b · (A · Bᵀ of the block)), FP8 on Hopper.
 ///
 /// As gemm_sm90, but the tensor core sums 128 of K only; then the warps take the sums out, scale
-/// them in float and add them to float sums of their own, while the other warpgroup multiplies.
-/// The loading warpgroup's other three warps bring the scales. Per output, two warpgroups of 64
-/// rows take B's 256 rows as two halves, so that one half's sums (64 registers) are in flight.
+/// them in float and add them to float sums of their own. Each warpgroup has two sets of sums: one
+/// is being multiplied while the other is scaled. The loading warpgroup's other three warps bring
+/// the scales into the stages.
 template <element A, element B, output O, class Tile, blockwise Scales>
 struct gemm_sm90_blockwise {
     static constexpr const char* name = "gemm_sm90_blockwise";
     static constexpr int architecture = 90;
     static constexpr int cluster = Tile::cluster;
     static constexpr int threads = Tile::threads;
-    static constexpr int half_n = 128, halves = Tile::n / half_n;
+    static_assert(Tile::n == 128, "two sets of sums and the totals must fit the registers");
 
-    using multiply = wgmma<A, B, half_n>;
+    using multiply = wgmma<A, B, Tile::n>;
     using writer = warp_writer<O, Tile::n, 1>;
 
     static constexpr int writer_bytes = Tile::multiplying_warps * writer::shared_bytes;
+    static constexpr int sums = Tile::n / 2;  // of a thread
     static constexpr int scales_a = Tile::m;
-    static constexpr int scales_b = Scales == blockwise::rows_and_rows ? Tile::n : halves;
+    static constexpr int scales_b = Scales == blockwise::rows_and_rows ? Tile::n : 1;
     static constexpr int stage_scales = Tile::m + Tile::n;
     static constexpr int shared_bytes =
         Tile::ring_bytes + writer_bytes + Tile::stages * stage_scales * 4 + 1024;
@@ -91,7 +92,7 @@ struct gemm_sm90_blockwise {
                        const output_matrix& d, const epilogue& how, cudaStream_t stream,
                        int band = 0) {
         prepare_kernel<gemm_sm90_blockwise>();
-        arguments p{make_sm90_arguments<Tile>(A, a, B, b, O, d, how, band), scale_a, scale_b};
+        arguments p{make_sm90_arguments<Tile>(A, a, B, b, d, how, band), scale_a, scale_b};
         launch_kernel<gemm_sm90_blockwise>(p, persistent_blocks<Tile>(p.order), stream);
     }
 
@@ -132,11 +133,9 @@ private:
             if (j < scales_a) {
                 if (tile.row + j < p.d.rows) value[i] = p.scale_a(tile.row + j, k);
             } else if (j < scales_a + scales_b) {
-                const int n = Scales == blockwise::rows_and_rows ? j - scales_a
-                                                                 : (j - scales_a) * half_n;
-                if (tile.column + n < p.d.columns)
-                    value[i] = p.scale_b(
-                        (tile.column + n) / (Scales == blockwise::rows_and_rows ? 1 : half_n), k);
+                const int n = tile.column + j - scales_a;
+                if (n < p.d.columns)
+                    value[i] = p.scale_b(Scales == blockwise::rows_and_rows ? n : n / 128, k);
             }
         }
     }
@@ -144,66 +143,85 @@ private:
     static __device__ void multiply_tiles(const arguments& p, const typename Tile::ring& ring,
                                           std::uint32_t ring_memory, const float* scales) {
         const int warp = static_cast<int>(threadIdx.x) / 32;
-        const int lane = static_cast<int>(threadIdx.x) % 32;
-        const std::uint32_t upper_half = static_cast<std::uint32_t>(warp / 4 * 64 * Tile::k_bytes);
+        const std::uint32_t half = static_cast<std::uint32_t>(warp / 4 * 64 * Tile::k_bytes);
         const std::uint32_t slabs = ring_memory + Tile::ring_bytes +
                                     static_cast<std::uint32_t>(warp * writer::shared_bytes);
-        typename Tile::position at;
+        typename Tile::position next, done;
+        // Multiplies the next stage into `part`.
+        const auto issue = [&](float(&part)[sums]) {
+            ptx::mbarrier_wait(ring.full(next.stage), next.parity);
+            const std::uint32_t stage =
+                ring_memory + static_cast<std::uint32_t>(next.stage * Tile::stage_bytes);
+            const std::uint64_t a = wgmma_descriptor(stage + half);
+            const std::uint64_t b = wgmma_descriptor(stage + Tile::a_bytes);
+            wgmma_fence();
+#pragma unroll
+            for (std::uint64_t j = 0; j < 4; ++j)
+                multiply::run(part, a + 2 * j, b + 2 * j, j != 0);
+            wgmma_commit();
+            next.advance();
+        };
         for (tile_walk<Tile> tile{p.order}; tile.find(); tile.advance()) {
-            float sum[Tile::n / 2];
+            float total[sums], even[sums], odd[sums];
 #pragma unroll
-            for (int i = 0; i < Tile::n / 2; ++i) sum[i] = 0.0f;
-            for (int k = 0; k < p.k_steps; ++k) {
-                ptx::mbarrier_wait(ring.full(at.stage), at.parity);
-                const std::uint32_t stage =
-                    ring_memory + static_cast<std::uint32_t>(at.stage * Tile::stage_bytes);
-                const float* scale_a = scales + at.stage * stage_scales + 16 * warp + lane / 4;
-                const float* scale_b = scales + at.stage * stage_scales + scales_a;
-                const std::uint64_t a = wgmma_descriptor(stage + upper_half);
-                float upper = 1.0f, lower = 1.0f;
-                if constexpr (Scales != blockwise::unscaled) {
-                    upper = scale_a[0];
-                    lower = scale_a[8];
-                }
-#pragma unroll
-                for (int half = 0; half < halves; ++half) {
-                    const std::uint64_t b = wgmma_descriptor(
-                        stage + static_cast<std::uint32_t>(Tile::a_bytes +
-                                                           half * half_n * Tile::k_bytes));
-                    float part[half_n / 2];
-                    wgmma_fence();
-#pragma unroll
-                    for (std::uint64_t j = 0; j < 4; ++j)
-                        multiply::run(part, a + 2 * j, b + 2 * j, j != 0);
-                    wgmma_commit();
-                    float scale = 1.0f;
-                    if constexpr (Scales == blockwise::rows_and_tiles) scale = scale_b[half];
-                    wgmma_wait<0>();
-                    if (half == halves - 1 && Scales != blockwise::rows_and_rows)
-                        ring.template release<cluster>(at.stage);
-#pragma unroll
-                    for (int i = 0; i < half_n / 2; ++i) {
-                        const float row_scale = i % 4 < 2 ? upper : lower;
-                        float& total = sum[half * half_n / 2 + i];
-                        if constexpr (Scales == blockwise::unscaled) {
-                            total += part[i];
-                        } else if constexpr (Scales == blockwise::rows_and_tiles) {
-                            total += part[i] * (row_scale * scale);
-                        } else {
-                            const int n = half * half_n + i / 4 * 8 + lane % 4 * 2 + i % 2;
-                            total += part[i] * (row_scale * scale_b[n]);
-                        }
-                    }
-                }
-                if constexpr (Scales == blockwise::rows_and_rows)
-                    ring.template release<cluster>(at.stage);
-                at.advance();
+            for (int i = 0; i < sums; ++i) total[i] = 0.0f;
+            issue(even);
+            int left = p.k_steps - 1;
+            for (; left >= 2; left -= 2) {
+                issue(odd);
+                wgmma_wait<1>();
+                add_scaled(total, even, ring, done, scales);
+                issue(even);
+                wgmma_wait<1>();
+                add_scaled(total, odd, ring, done, scales);
+            }
+            if (left == 1) {
+                issue(odd);
+                wgmma_wait<1>();
+                add_scaled(total, even, ring, done, scales);
+                wgmma_wait<0>();
+                add_scaled(total, odd, ring, done, scales);
+            } else {
+                wgmma_wait<0>();
+                add_scaled(total, even, ring, done, scales);
             }
             const int row = tile.row + 16 * warp;
-            const writer out{p.how, p.d, p.writing_map(), slabs, row, tile.column};
-            if (row < p.d.rows) out.write(sum, out.first_factors());
+            const writer out{p.how, p.d, slabs, row, tile.column};
+            if (row < p.d.rows) out.write(total, out.straight());
         }
-        ptx::bulk_wait<0>();
+    }
+
+    /// total += part · scales of the stage, which then goes back to the loader.
+    static __device__ void add_scaled(float (&total)[sums], const float (&part)[sums],
+                                      const typename Tile::ring& ring,
+                                      typename Tile::position& done, const float* scales) {
+        const int warp = static_cast<int>(threadIdx.x) / 32;
+        const int lane = static_cast<int>(threadIdx.x) % 32;
+        const float* scale_a = scales + done.stage * stage_scales + 16 * warp + lane / 4;
+        const float* scale_b = scales + done.stage * stage_scales + scales_a;
+        if constexpr (Scales == blockwise::unscaled) {
+            ring.template release<cluster>(done.stage);
+#pragma unroll
+            for (int i = 0; i < sums; ++i) total[i] += part[i];
+        } else if constexpr (Scales == blockwise::rows_and_tiles) {
+            const float upper = scale_a[0] * scale_b[0], lower = scale_a[8] * scale_b[0];
+            ring.template release<cluster>(done.stage);
+#pragma unroll
+            for (int i = 0; i < sums; ++i) total[i] += part[i] * (i % 4 < 2 ? upper : lower);
+        } else {
+            const float upper = scale_a[0], lower = scale_a[8];
+#pragma unroll
+            for (int i = 0; i < sums; i += 4) {
+                const float2 column =
+                    *reinterpret_cast<const float2*>(scale_b + 2 * i + lane % 4 * 2);
+                total[i] += part[i] * (upper * column.x);
+                total[i + 1] += part[i + 1] * (upper * column.y);
+                total[i + 2] += part[i + 2] * (lower * column.x);
+                total[i + 3] += part[i + 3] * (lower * column.y);
+            }
+            ring.template release<cluster>(done.stage);
+        }
+        done.advance();
     }
 };
 

@@ -89,27 +89,6 @@ inline __device__ void tma_load_multicast(std::uint32_t target, const CUtensorMa
         : "memory");
 }
 
-inline __device__ void tma_store(const CUtensorMap& map, std::uint32_t source, int column,
-                                 int row) {
-    asm volatile(
-        "cp.async.bulk.tensor.2d.global.shared::cta.bulk_group [%0, {%2, %3}], [%1];" ::"l"(&map),
-        "r"(source), "r"(column), "r"(row)
-        : "memory");
-}
-
-inline __device__ void bulk_commit() { asm volatile("cp.async.bulk.commit_group;" ::: "memory"); }
-
-/// Waits until at most N of this thread's bulk stores still read shared memory.
-template <int N>
-inline __device__ void bulk_wait_read() {
-    asm volatile("cp.async.bulk.wait_group.read %0;" ::"n"(N) : "memory");
-}
-
-template <int N>
-inline __device__ void bulk_wait() {
-    asm volatile("cp.async.bulk.wait_group %0;" ::"n"(N) : "memory");
-}
-
 /// Orders this thread's ordinary stores to shared memory before the copy engine's reads.
 inline __device__ void fence_proxy_async() {
     asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
@@ -154,9 +133,15 @@ inline __device__ void register_limit_decrease() {
     asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(Registers));
 }
 
-/// Lets `threads` threads of the block meet; barrier 0 is __syncthreads.
-inline __device__ void named_barrier(int id, int threads) {
+/// Waits until `threads` threads of the block, this one among them, have come to barrier `id`;
+/// barrier 0 is __syncthreads.
+inline __device__ void named_barrier_wait(int id, int threads) {
     asm volatile("bar.sync %0, %1;" ::"r"(id), "r"(threads) : "memory");
+}
+
+/// Comes to barrier `id` without waiting.
+inline __device__ void named_barrier_arrive(int id, int threads) {
+    asm volatile("bar.arrive %0, %1;" ::"r"(id), "r"(threads) : "memory");
 }
 
 // Matrix fragments.
@@ -210,6 +195,21 @@ inline __device__ float from_float16(std::uint16_t pattern) {
     float d;
     asm("cvt.f32.f16 %0, %1;" : "=f"(d) : "h"(pattern));
     return d;
+}
+
+inline __device__ uint4 load_shared(std::uint32_t address) {
+    uint4 v;
+    asm volatile("ld.shared.v4.u32 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
+                 : "r"(address)
+                 : "memory");
+    return v;
+}
+
+inline __device__ float load_shared_float(std::uint32_t address) {
+    float v;
+    asm volatile("ld.shared.f32 %0, [%1];" : "=f"(v) : "r"(address) : "memory");
+    return v;
 }
 
 inline __device__ void store_shared(std::uint32_t address, float a, float b) {

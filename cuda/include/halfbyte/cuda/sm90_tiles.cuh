@@ -38,20 +38,16 @@ struct sm90_tile {
 };
 
 using sm90_tile_large = sm90_tile<256, 4, 2>;
+using sm90_tile_medium = sm90_tile<128, 6, 2>;
 using sm90_tile_small = sm90_tile<128, 6, 1>;
 
 /// What every kernel on these tiles is given.
 struct sm90_arguments {
-    CUtensorMap map_a, map_b, map_d;
-    bool copy_engine_writes;
+    CUtensorMap map_a, map_b;
     epilogue how;
     output_matrix d;
     tile_order order;  // in clusters of tiles along M
     int k_steps;
-
-    const __device__ CUtensorMap* writing_map() const {
-        return copy_engine_writes ? &map_d : nullptr;
-    }
 };
 
 /// The walk of one block over its tiles. All warps of the block walk alike.
@@ -79,7 +75,6 @@ inline __device__ void start_block(const sm90_arguments& p, const typename Tile:
     if (threadIdx.x == 0) {
         ptx::prefetch_tensor_map(p.map_a);
         ptx::prefetch_tensor_map(p.map_b);
-        ptx::prefetch_tensor_map(p.map_d);
         ring.initialise(loading_arrivals, Tile::cluster * Tile::multiplying_warps);
     }
     if constexpr (Tile::cluster > 1) {
@@ -124,28 +119,22 @@ inline __device__ void load_tiles(const sm90_arguments& p, const typename Tile::
     }
 }
 
-/// Tensor maps and the order of tiles for D = A · Bᵀ. `band` tiles of M stay together; 0: 2048 rows.
+/// Tensor maps and the order of tiles for D = A · Bᵀ. `band` clusters of M stay together; 0: 1024 rows.
 template <class Tile>
 sm90_arguments make_sm90_arguments(element kind_a, const operand_matrix& a, element kind_b,
-                                   const operand_matrix& b, output kind_d, const output_matrix& d,
+                                   const operand_matrix& b, const output_matrix& d,
                                    const epilogue& how, int band) {
     sm90_arguments p{};
     p.map_a = make_tensor_map(tensor_map_type(kind_a), bytes_of(kind_a), a.data, a.rows, a.columns,
                               a.stride_bytes, Tile::m);
     p.map_b = make_tensor_map(tensor_map_type(kind_b), bytes_of(kind_b), b.data, b.rows, b.columns,
                               b.stride_bytes, Tile::n / Tile::cluster);
-    // The copy engine writes 16 bytes at a time: a ragged edge would touch what lies behind it.
-    p.copy_engine_writes = fits_tensor_map(d.data, d.stride * bytes_of(kind_d)) &&
-                           d.columns * bytes_of(kind_d) % 16 == 0;
-    if (p.copy_engine_writes)
-        p.map_d = make_tensor_map(tensor_map_type(kind_d), bytes_of(kind_d), d.data, d.rows,
-                                  d.columns, d.stride * bytes_of(kind_d), 16);
     p.how = how;
     p.d = d;
     constexpr int cluster_rows = Tile::m * Tile::cluster;
     p.order.tiles_m = (d.rows + cluster_rows - 1) / cluster_rows;
     p.order.tiles_n = (d.columns + Tile::n - 1) / Tile::n;
-    p.order.band = band != 0 ? band : std::max(1, 2048 / cluster_rows);
+    p.order.band = band != 0 ? band : std::max(1, 1024 / cluster_rows);
     const int k_elements = Tile::k_bytes / bytes_of(kind_a);
     p.k_steps = (a.columns + k_elements - 1) / k_elements;
     return p;
