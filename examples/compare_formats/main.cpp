@@ -1,0 +1,225 @@
+// Quantizes the matrices of a safetensors file in every way that is asked for and says what that
+// does to them: a table, a report with pictures, and, with --write, a quantized checkpoint.
+//
+//     compare_formats                                   a first look at the sample in examples/data
+//     compare_formats model.safetensors --tensors '*attention*'
+//     compare_formats model.safetensors --format nvfp4 --scale all --rounding all
+//     compare_formats model.safetensors --write small.safetensors --layout modelopt_nvfp4
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <cstdio>
+#include <exception>
+#include <filesystem>
+#include <map>
+#include <new>
+#include <optional>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#if __has_include(<unistd.h>)
+#include <unistd.h>
+#endif
+
+#include <CLI/CLI.hpp>
+
+#include <halfbyte/checkpoint.hpp>
+#include <halfbyte/file.hpp>
+#include <halfbyte/safetensors.hpp>
+
+#include "choices.hpp"
+#include "comparison.hpp"
+#include "matrices.hpp"
+#include "measure.hpp"
+
+#ifndef SAMPLE_WEIGHTS
+#define SAMPLE_WEIGHTS "examples/data/minilm_sample.safetensors"
+#endif
+
+namespace hb = halfbyte;
+
+namespace {
+
+struct arguments {
+  std::string file = SAMPLE_WEIGHTS;
+  std::string tensors = "*";
+  std::vector<std::string> formats, scales, roundings;
+  std::string report = "compare_formats.html";
+  std::string write, layout = "huggingface_mxfp4";
+};
+
+/// A line on the terminal that says how far the work is. Silent where nobody looks.
+class progress {
+ public:
+  explicit progress(double work) : work_(work), start_(clock::now()), shown_(start_) {
+#if __has_include(<unistd.h>)
+    visible_ = isatty(STDERR_FILENO) != 0;
+#endif
+  }
+  progress(const progress&) = delete;
+  progress& operator=(const progress&) = delete;
+  ~progress() {
+    if (visible_) std::fputs("\r\x1b[K", stderr);
+  }
+
+  void add(double done) {
+    done_ += done;
+    const auto now = clock::now();
+    if (!visible_ || now - shown_ < std::chrono::milliseconds(100)) return;
+    shown_ = now;
+    const double part = done_ / work_;
+    const double left = std::chrono::duration<double>(now - start_).count() * (1 / part - 1);
+    const int width = 40, full = static_cast<int>(part * width);
+    std::fprintf(stderr, "\r[%.*s%*s] %3.0f %%, %.0f s left\x1b[K", full,
+                 "########################################", width - full, "", 100 * part, left);
+  }
+
+ private:
+  using clock = std::chrono::steady_clock;
+  double work_, done_ = 0;
+  clock::time_point start_, shown_;
+  bool visible_ = false;
+};
+
+bool selected(const hb::stored_tensor& tensor, const arguments& asked) {
+  return is_weight(tensor) && fits(tensor.name, asked.tensors);
+}
+
+comparison compare(const hb::safetensors& model, const arguments& asked) {
+  comparison all;
+  all.file = asked.file;
+  const bool first_look = asked.formats.empty() && asked.scales.empty() && asked.roundings.empty();
+  const auto or_else = [](const std::vector<std::string>& given, const char* otherwise) {
+    return given.empty() ? std::vector<std::string>{otherwise} : given;
+  };
+  const std::vector<choice> ways =
+      first_look ? overview()
+                 : choices(or_else(asked.formats, "all"), or_else(asked.scales, "default"),
+                           or_else(asked.roundings, "nearest_even"));
+  for (const choice& way : ways) all.rows.push_back({way});
+  double work = 0;
+  for (const hb::stored_tensor& tensor : model.tensors) {
+    if (selected(tensor, asked)) work += static_cast<double>(tensor.size() * ways.size());
+  }
+  progress bar(work);
+  for (const hb::stored_tensor& tensor : model.tensors) {
+    if (!selected(tensor, asked)) {
+      ++all.passed_over;
+      continue;
+    }
+    const weight w(tensor);
+    all.matrices.push_back({tensor.name, w.rows, w.cols});
+    for (compared& row : all.rows) {
+      row.each.push_back(measure(w.view(), row.how));
+      row.total += row.each.back();
+      bar.add(static_cast<double>(tensor.size()));
+    }
+  }
+  if (all.matrices.empty()) {
+    throw std::invalid_argument("no matrix of floats with a name like " +
+                                hb::printable(asked.tensors));
+  }
+  return all;
+}
+
+/// A copy of the model with its matrices quantized. Those that end inside a block stay as they are.
+void write_checkpoint(const hb::safetensors& model, const arguments& asked) {
+  const auto one = [](const std::vector<std::string>& given, const std::string& otherwise) {
+    return given.size() == 1 && given[0] != "all" && given[0] != "default" ? given[0] : otherwise;
+  };
+  const bool mxfp4 = asked.layout == "huggingface_mxfp4";
+  const std::string format = mxfp4 ? "mxfp4" : "nvfp4";
+  const choice how{format, one(asked.scales, scale_rules(format)[0]),
+                   one(asked.roundings, "nearest_even")};
+  const std::uint64_t block = mxfp4 ? 32 : 16;
+
+  hb::checkpoint_writer writer;
+  writer.metadata = model.metadata;
+  std::vector<hb::quantized<hb::mxfp4>> mx;
+  std::vector<hb::quantized<hb::nvfp4>> nv;
+  mx.reserve(model.tensors.size());  // the writer points to their bytes
+  nv.reserve(model.tensors.size());
+  std::size_t whole = 0;
+  for (const hb::stored_tensor& tensor : model.tensors) {
+    if (!selected(tensor, asked) || tensor.shape[1] % block != 0) {
+      writer.add(tensor);
+      ++whole;
+      continue;
+    }
+    const weight w(tensor);
+    if (mxfp4) {
+      mx.push_back(quantize_as<hb::mxfp4>(w.view(), how));
+      writer.add_huggingface_mxfp4(tensor.name, mx.back());
+    } else {
+      nv.push_back(quantize_as<hb::nvfp4>(w.view(), how));
+      if (asked.layout == "modelopt_nvfp4") {
+        writer.add_modelopt_nvfp4(tensor.name, nv.back());
+      } else {
+        writer.add_compressed_tensors_nvfp4(tensor.name, nv.back());
+      }
+    }
+  }
+  writer.write(asked.write);
+  std::printf("%s: %zu matrices in %s (%s, %s), %zu tensors as they were\n", asked.write.c_str(),
+              mx.size() + nv.size(), asked.layout.c_str(), how.scale.c_str(), how.rounding.c_str(),
+              whole);
+}
+
+void run(const arguments& asked) {
+  const hb::mapped_file file(asked.file);
+  const hb::safetensors model = hb::read_safetensors(file.bytes());
+  const comparison all = compare(model, asked);
+  std::fputs(table(all).c_str(), stdout);
+  if (!asked.write.empty()) write_checkpoint(model, asked);
+  if (!asked.report.empty()) {
+    const std::string page = report(all);
+    const std::span<const std::uint8_t> bytes(reinterpret_cast<const std::uint8_t*>(page.data()),
+                                              page.size());
+    hb::replace_file(asked.report, std::span(&bytes, 1));
+    std::printf("%s: the same with pictures\n", asked.report.c_str());
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  arguments asked;
+  CLI::App app("Quantizes the matrices of a safetensors file and says what that does to them.");
+  app.add_option("file", asked.file, "a .safetensors file")->capture_default_str();
+  app.add_option("--tensors", asked.tensors,
+                 "only those with such a name: * any text, ? any character")
+      ->capture_default_str();
+  app.add_option("--format", asked.formats, "block formats, or all")->delimiter(',');
+  app.add_option("--scale", asked.scales, "scale rules, or all, or default (each format's own)")
+      ->delimiter(',');
+  app.add_option("--rounding", asked.roundings, "roundings, or all")->delimiter(',');
+  app.add_option("--report", asked.report, "HTML file to write; \"\" for none")
+      ->capture_default_str();
+  app.add_option("--write", asked.write, "safetensors file to write, quantized");
+  app.add_option("--layout", asked.layout, "layout of --write")
+      ->check(CLI::IsMember({"huggingface_mxfp4", "modelopt_nvfp4", "compressed_tensors_nvfp4"}))
+      ->capture_default_str();
+  app.footer(
+      "Without --format, --scale and --rounding: every format as it comes, and every scale rule "
+      "and\n"
+      "rounding of mxfp4 and nvfp4. Time is that of quantize(), on one thread.");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
+  try {
+    run(asked);
+    return 0;
+  } catch (const hb::safetensors_error& error) {
+    std::fprintf(stderr, "compare_formats: %s: %s\n", asked.file.c_str(), error.what());
+  } catch (const std::bad_alloc&) {
+    std::fprintf(stderr, "compare_formats: %s: not enough memory\n", asked.file.c_str());
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "compare_formats: %s\n", error.what());
+  }
+  return 2;
+}

@@ -1,0 +1,28 @@
+#include <algorithm>
+
+#include "comparison.hpp"
+#include "text.hpp"
+
+std::string table(const comparison& all) {
+  std::size_t format = 6, scale = 10, rounding = 8;  // widths of the headings
+  for (const compared& row : all.rows) {
+    format = std::max(format, row.how.format.size());
+    scale = std::max(scale, row.how.scale.size());
+    rounding = std::max(rounding, row.how.rounding.size());
+  }
+  std::string text = all.file + ": " + std::to_string(all.matrices.size()) + " matrices, " +
+                     with_commas(all.values()) + " values; " + std::to_string(all.passed_over) +
+                     " other tensors\n\n";
+  text += padded("format", format) + "  " + padded("scale rule", scale) + "  " +
+          padded("rounding", rounding) +
+          "  bits/value        MSE  SQNR dB     cosine    time s    GB/s\n";
+  for (const compared& row : all.rows) {
+    const measurement& m = row.total;
+    text += padded(row.how.format, format) + "  " + padded(row.how.scale, scale) + "  " +
+            padded(row.how.rounding, rounding) +
+            formatted("  %10.3f  %9.3e  %7.2f  %9.7f  %8.3f  %6.3f\n", m.bits_per_value(),
+                      m.errors.mse(), m.errors.sqnr(), m.errors.cosine(), m.seconds,
+                      m.gigabytes_per_second());
+  }
+  return text + "\n";
+}
