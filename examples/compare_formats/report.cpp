@@ -199,8 +199,9 @@ void add_table(page& out, const comparison& all) {
             "</td><td>" + escaped(row.how.rounding) + "</td>" +
             formatted("<td>%.3f</td><td>%.3e</td><td>%.2f</td><td>%.6f</td><td>%.3f</td>"
                       "<td>%.3f</td></tr>\n",
-                      m.bits_per_value(), m.errors.mse(), m.errors.sqnr(), m.errors.cosine(),
-                      m.seconds, m.gigabytes_per_second()));
+                      m.bits_per_value(), unsigned_nan(m.errors.mse()),
+                      unsigned_nan(m.errors.sqnr()), unsigned_nan(m.errors.cosine()), m.seconds,
+                      m.gigabytes_per_second()));
   }
   out.add(
       "</table>\n<p>MSE: mean squared error. SQNR: 10 log<sub>10</sub> of the sum of squares over "

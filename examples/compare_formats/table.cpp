@@ -10,9 +10,9 @@ std::string table(const comparison& all) {
     scale = std::max(scale, row.how.scale.size());
     rounding = std::max(rounding, row.how.rounding.size());
   }
-  std::string text = all.file + ": " + std::to_string(all.matrices.size()) + " matrices, " +
-                     with_commas(all.values()) + " values; " + std::to_string(all.passed_over) +
-                     " other tensors\n\n";
+  std::string text = all.file + ": matrices, " + std::to_string(all.matrices.size()) + " of " +
+                     std::to_string(all.matrices.size() + all.passed_over) + " tensors, " +
+                     with_commas(all.values()) + " values\n\n";
   text += padded("format", format) + "  " + padded("scale rule", scale) + "  " +
           padded("rounding", rounding) +
           "  bits/value        MSE  SQNR dB     cosine    time s    GB/s\n";
@@ -21,8 +21,8 @@ std::string table(const comparison& all) {
     text += padded(row.how.format, format) + "  " + padded(row.how.scale, scale) + "  " +
             padded(row.how.rounding, rounding) +
             formatted("  %10.3f  %9.3e  %7.2f  %9.7f  %8.3f  %6.3f\n", m.bits_per_value(),
-                      m.errors.mse(), m.errors.sqnr(), m.errors.cosine(), m.seconds,
-                      m.gigabytes_per_second());
+                      unsigned_nan(m.errors.mse()), unsigned_nan(m.errors.sqnr()),
+                      unsigned_nan(m.errors.cosine()), m.seconds, m.gigabytes_per_second());
   }
   return text + "\n";
 }

@@ -1,5 +1,6 @@
 #include "text.hpp"
 
+#include <cmath>
 #include <cstdarg>
 #include <cstdio>
 
@@ -11,6 +12,8 @@ std::string formatted(const char* format, ...) {
   va_end(list);
   return length < 0 ? std::string() : std::string(buffer);
 }
+
+double unsigned_nan(double x) { return std::isnan(x) ? std::abs(x) : x; }
 
 std::string padded(std::string text, std::size_t width) {
   if (text.size() < width) text.append(width - text.size(), ' ');

@@ -11,6 +11,9 @@ __attribute__((format(printf, 1, 2)))
 std::string
 formatted(const char* format, ...);
 
+/// x, or a NaN that prints without a sign.
+double unsigned_nan(double x);
+
 /// `text` with spaces behind it, `width` characters.
 std::string padded(std::string text, std::size_t width);
 
