@@ -26,12 +26,10 @@
 /// Quantized weights in checkpoints, as three public tools lay them out. Opt-in: needs
 /// nlohmann-json. For a weight `w` [rows, cols], low nibble = even column, scales linear:
 ///
-/// | layout             | tensors |
-/// |--------------------|--------------------------------------------------------------------------|
-/// | Hugging Face MXFP4 | w_blocks U8 [rows, cols/32, 16]; w_scales U8 [rows, cols/32], E8M0 | |
-/// ModelOpt NVFP4     | w U8 [rows, cols/2]; w_scale F8_E4M3 [rows, cols/16]; w_scale_2 F32 []   |
-/// | compressed-tensors | w_packed U8 [rows, cols/2]; w_scale F8_E4M3 [rows, cols/16]; | | NVFP4 |
-/// w_global_scale F32 [1], the reciprocal of the tensor scale               |
+/// - Hugging Face MXFP4: w_blocks U8 [rows, cols/32, 16]; w_scales U8 [rows, cols/32], E8M0.
+/// - ModelOpt NVFP4: w U8 [rows, cols/2]; w_scale F8_E4M3 [rows, cols/16]; w_scale_2 F32 [].
+/// - compressed-tensors NVFP4: w_packed U8 [rows, cols/2]; w_scale F8_E4M3 [rows, cols/16];
+///   w_global_scale F32 [1], the reciprocal of the tensor scale.
 ///
 /// Sources: transformers, integrations/mxfp4.py; TensorRT-Model-Optimizer, qtensor/nvfp4_tensor.py;
 /// compressed-tensors, "nvfp4-pack-quantized".

@@ -20,8 +20,8 @@ concept source = requires(const T x) {
 
 /// The pattern of format F for `number`, rounded once whatever its type.
 ///
-/// Needs nothing of `number`: every number, infinity and NaN has a result, see overflow.hpp. `index` is
-/// the element's position in its tensor, for policies that draw random bits.
+/// Needs nothing of `number`: every number, infinity and NaN has a result, see overflow.hpp.
+/// `index` is the element's position in its tensor, for policies that draw random bits.
 template <format F, source Source, rounding Rounding = nearest_even,
           overflow_policy Overflow = saturate>
 HALFBYTE_HD constexpr std::uint32_t encode(Source number, Rounding rounding = {},

@@ -21,7 +21,7 @@ enum class specials {
 ///                          = (-1)^S * 2^(1 - bias) * 0.M     E = 0
 ///
 /// Two kinds differ from the diagram:
-/// - `exponent_bits == 0` is fixed point: two's complement in steps of 2^(1 - bias - mantissa_bits),
+/// - `exponent_bits == 0` is fixed point: two's complement, steps of 2^(1 - bias - mantissa_bits),
 ///   used symmetrically (the most negative pattern is read, never written).
 /// - `sign_bits == 0 && mantissa_bits == 0` is a pure power of two: it has no zero, pattern 0 is
 ///   2^-bias.

@@ -34,7 +34,8 @@ struct minifloat {
   minifloat() = default;
   template <class T>
     requires(std::same_as<T, float> || std::same_as<T, double>)
-  HALFBYTE_HD constexpr explicit minifloat(T x) : pattern(static_cast<storage>(encode<layout>(x))) {}
+  HALFBYTE_HD constexpr explicit minifloat(T x)
+      : pattern(static_cast<storage>(encode<layout>(x))) {}
   template <std::integral T>
   HALFBYTE_HD constexpr explicit minifloat(T x)
       : pattern(static_cast<storage>(encode<layout>(
@@ -52,7 +53,9 @@ struct minifloat {
   }
 
   HALFBYTE_HD constexpr explicit operator float() const { return decode<layout>(pattern); }
-  HALFBYTE_HD constexpr explicit operator double() const { return to_double(unpack<layout>(pattern)); }
+  HALFBYTE_HD constexpr explicit operator double() const {
+    return to_double(unpack<layout>(pattern));
+  }
 
   /// The nearest number in a format without negative zero, where -0 is 0.
   HALFBYTE_HD constexpr minifloat operator-() const {
@@ -140,7 +143,9 @@ template <halfbyte::format F>
 struct std::numeric_limits<halfbyte::minifloat<F>> {
  private:
   using number = halfbyte::minifloat<F>;
-  static constexpr double to(std::uint32_t p) { return static_cast<double>(number::from_pattern(p)); }
+  static constexpr double to(std::uint32_t p) {
+    return static_cast<double>(number::from_pattern(p));
+  }
   static constexpr std::uint32_t min_normal =
       F.min_normal_pattern() <= F.max_pattern() ? F.min_normal_pattern() : F.min_pattern();
   /// Largest n with 10^n <= x.

@@ -69,7 +69,8 @@ struct quantized_view {
     if (layout == scale_layout::linear) {
       return load_scale<B.scale>(scales, i * B.grid_cols(cols) + j);
     }
-    return load_scale<B.scale>(scales, swizzled_place(i * B.block_rows(rows), j, B.grid_cols(cols)));
+    return load_scale<B.scale>(scales,
+                               swizzled_place(i * B.block_rows(rows), j, B.grid_cols(cols)));
   }
   HALFBYTE_HD constexpr void set_scale(std::ptrdiff_t i, std::ptrdiff_t j, std::uint32_t p) const {
     if (layout == scale_layout::linear) {
