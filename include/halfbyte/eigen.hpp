@@ -247,8 +247,9 @@ inline constexpr bool is_minifloat = false;
 template <format F>
 inline constexpr bool is_minifloat<minifloat<F>> = true;
 
-/// How Eigen multiplies matrices of minifloats: in floats, rounded once when they are stored, with
-/// what `+=` finds there added before that.
+/// How Eigen multiplies matrices of minifloats: in floats, rounded once when they are stored. What
+/// `c.noalias() += a * b` finds in c is added before that; without noalias() Eigen stores the product
+/// first.
 template <class Lhs, class Rhs>
 struct rounded_product {
   using number = typename Lhs::Scalar;
