@@ -14,3 +14,10 @@
 #else
 #define HALFBYTE_HD
 #endif
+
+/// Set where the compiler has vector types and can build functions for other machines than its own;
+/// elsewhere the loops over matrices are scalar, with the same results.
+#if (defined(__GNUC__) || defined(__clang__)) && !defined(__CUDACC__) && \
+    __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#define HALFBYTE_VECTORS
+#endif

@@ -20,6 +20,8 @@
 #include <halfbyte/scale.hpp>
 #include <halfbyte/block.hpp>
 #include <halfbyte/quantized.hpp>
+#include <halfbyte/simd_plan.hpp>
+#include <halfbyte/simd.hpp>
 #include <halfbyte/quantize.hpp>
 #include <halfbyte/error.hpp>
 #include <halfbyte/names.hpp>

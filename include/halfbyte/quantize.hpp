@@ -14,6 +14,8 @@
 #include <halfbyte/quantized.hpp>
 #include <halfbyte/rounding.hpp>
 #include <halfbyte/scale.hpp>
+#include <halfbyte/simd.hpp>
+#include <halfbyte/simd_plan.hpp>
 #include <halfbyte/view.hpp>
 
 namespace halfbyte {
@@ -46,11 +48,27 @@ inline void check_sizes(std::ptrdiff_t rows, std::ptrdiff_t cols, std::ptrdiff_t
                               std::to_string(expected_cols));
 }
 
+/// The largest finite magnitude of x.
+template <class T>
+unpacked largest_magnitude(matrix_view<const T> x) {
+  unpacked amax{};
+  for (std::ptrdiff_t i = 0; i < x.rows; ++i) {
+    std::uint32_t bits = 0x7f800000u;
+    if constexpr (vector_source<T>) {
+      with_kernels([&](auto kernels) { bits = kernels.largest(x.row(i), x.cols); });
+    }
+    const unpacked row = bits < 0x7f800000u ? unpack(bit_cast<float>(bits))
+                                            : magnitudes_of(x.block(i, 0, 1, x.cols)).amax;
+    if (magnitude_less(amax, row)) amax = row;
+  }
+  return amax;
+}
+
 template <block_format B, class T, class Scale>
 tensor_scaling scale_matrix(matrix_view<const T> x, const Scale& rule,
                             const quantize_options& options, const char* function) {
   if (!B.tensor_scale) return {};
-  if (!options.tensor_scale) return scale_tensor<B>(magnitudes_of(x).amax, rule);
+  if (!options.tensor_scale) return scale_tensor<B>(largest_magnitude(x), rule);
   const unpacked given = unpack(*options.tensor_scale);
   if (given.kind != number_kind::finite || given.negative) {
     throw std::invalid_argument(std::string("halfbyte::") + function +
@@ -59,58 +77,129 @@ tensor_scaling scale_matrix(matrix_view<const T> x, const Scale& rule,
   return {*options.tensor_scale, 0};
 }
 
-/// Blocks of x where they lie.
-template <class T>
-struct in_place {
-  matrix_view<const T> x;
-  std::ptrdiff_t rows() const { return x.rows; }
-  std::ptrdiff_t cols() const { return x.cols; }
-  matrix_view<const T> block(std::ptrdiff_t i, std::ptrdiff_t j, std::ptrdiff_t r,
-                             std::ptrdiff_t c) const {
-    return x.block(i, j, r, c);
-  }
-};
+/// Calls f(i) for every i below n: in threads, if the program is compiled with OpenMP. The order
+/// does not matter to the bytes.
+template <class Function>
+void for_each_strip(std::ptrdiff_t n, const Function& f) {
+#if defined(_OPENMP)
+#pragma omp parallel for schedule(static) if (n > 1)
+#endif
+  for (std::ptrdiff_t i = 0; i < n; ++i) f(i);
+}
 
-/// Blocks of x transposed, each gathered into a buffer.
-template <class T>
-struct gathered {
-  matrix_view<const T> x;
-  std::vector<T> buffer{};
-  std::ptrdiff_t rows() const { return x.cols; }
-  std::ptrdiff_t cols() const { return x.rows; }
-  matrix_view<const T> block(std::ptrdiff_t i, std::ptrdiff_t j, std::ptrdiff_t r,
-                             std::ptrdiff_t c) {
-    const matrix_view<const T> from = x.block(j, i, c, r);
-    buffer.resize(static_cast<std::size_t>(from.rows * from.cols));
-    const matrix_view<T> to{buffer.data(), from.cols, from.rows};
-    for (std::ptrdiff_t a = 0; a < from.rows; ++a) {
-      for (std::ptrdiff_t b = 0; b < from.cols; ++b) to(b, a) = from(a, b);
-    }
-    return to;
-  }
-};
+/// How many columns of blocks of B are handled together: a chunk, or one block if that is longer.
+template <block_format B>
+std::ptrdiff_t strip_cols(std::ptrdiff_t cols) {
+  const std::ptrdiff_t c = B.block_cols(cols);
+  return c * larger<std::ptrdiff_t>(chunk / c, 1);
+}
 
-template <block_format B, class Blocks, class Rounding, class Scale>
-void quantize_blocks(Blocks blocks, quantized_view<B, std::uint8_t> out, tensor_scaling tensor,
-                     const Rounding& rounding, const Scale& rule) {
-  const std::ptrdiff_t r = B.block_rows(out.rows), c = B.block_cols(out.cols);
-  for (std::ptrdiff_t i = 0; i < B.grid_rows(out.rows); ++i) {
-    for (std::ptrdiff_t j = 0; j < B.grid_cols(out.cols); ++j) {
-      const auto x = blocks.block(i * r, j * c, r, c);
-      const element_indices index{static_cast<std::uint64_t>(i * r * out.cols + j * c),
-                                  static_cast<std::uint64_t>(out.cols)};
-      out.set_scale(i, j, quantize_block<block_format(B)>(x, out.block(i, j), tensor, rounding,
-                                                          rule, index));
+/// Quantizes the blocks of x, which lie side by side from (`i`, `j`) of the grid of blocks on.
+template <block_format B, class T, class Rounding, class Scale>
+void quantize_strip(matrix_view<const T> x, quantized_view<B, std::uint8_t> out, std::ptrdiff_t i,
+                    std::ptrdiff_t j, const block_plan<B>& plan, const Rounding& rounding,
+                    const Scale& rule, element_indices index) {
+  if constexpr (block_plan<B>::template possible<T, Rounding, Scale>()) {
+    const auto run = [&](auto kernels) {
+      kernels.template quantize<block_format(B)>(x, out, i, j, plan, rounding, rule, index);
+    };
+    if (plan.possible_here() && with_kernels(run)) return;
+  }
+  const std::ptrdiff_t c = B.block_cols(out.cols);
+  for (std::ptrdiff_t b = 0; b * c < x.cols; ++b) {
+    const element_indices at{index(0, b * c), index.stride};
+    out.set_scale(i, j + b,
+                  quantize_block<block_format(B)>(x.block(0, b * c, x.rows, c), out.block(i, j + b),
+                                                  plan.tensor, rounding, rule, at));
+  }
+}
+
+/// The numbers of the blocks that lie side by side from (`i`, `j`) of the grid on.
+template <block_format B>
+void dequantize_strip(quantized_view<B> q, std::ptrdiff_t i, std::ptrdiff_t j,
+                      const dequantize_plan<B>& plan, matrix_view<float> out) {
+  if constexpr (dequantize_plan<B>::possible) {
+    const auto run = [&](auto kernels) {
+      kernels.template dequantize<block_format(B)>(q, i, j, plan, out);
+    };
+    if (with_kernels(run)) return;
+  }
+  const std::ptrdiff_t c = B.block_cols(q.cols);
+  for (std::ptrdiff_t b = 0; b * c < out.cols; ++b) {
+    dequantize_block<block_format(B)>(q.block(i, j + b), q.scale(i, j + b), q.tensor_scale,
+                                      out.block(0, b * c, out.rows, c));
+  }
+}
+
+/// The index of the first element of the block at (`i`, `j`) of the grid, and of those below it.
+template <block_format B>
+element_indices first_index(std::ptrdiff_t i, std::ptrdiff_t j, std::ptrdiff_t rows,
+                            std::ptrdiff_t cols) {
+  return {static_cast<std::uint64_t>(i * B.block_rows(rows) * cols + j * B.block_cols(cols)),
+          static_cast<std::uint64_t>(cols)};
+}
+
+template <block_format B, class T, class Rounding, class Scale>
+quantized<B> quantize_rows(matrix_view<const T> x, tensor_scaling tensor, const Rounding& rounding,
+                           const Scale& rule, scale_layout layout) {
+  quantized<B> q(x.rows, x.cols, layout);
+  q.set_tensor_scale(tensor.scale);
+  const auto out = q.view();
+  const block_plan<B> plan(tensor);
+  const std::ptrdiff_t r = B.block_rows(x.rows);
+  for_each_strip(B.grid_rows(x.rows), [&](std::ptrdiff_t i) {
+    quantize_strip<block_format(B)>(x.block(i * r, 0, r, x.cols), out, i, 0, plan, rounding, rule,
+                                    first_index<block_format(B)>(i, 0, x.rows, x.cols));
+  });
+  return q;
+}
+
+/// to(j, i) = from(i, j), in squares that stay in the cache.
+template <class T>
+void transpose(matrix_view<const T> from, matrix_view<T> to) {
+  constexpr std::ptrdiff_t side = 16;
+  for (std::ptrdiff_t i = 0; i < from.rows; i += side) {
+    for (std::ptrdiff_t j = 0; j < from.cols; j += side) {
+      const matrix_view<const T> square = from.block(i, j, side, side);
+      if constexpr (sizeof(T) == 4) {
+        const auto run = [&](auto kernels) { kernels.transpose(square, to.row(j) + i, to.stride); };
+        if (square.rows == side && square.cols == side && with_kernels(run)) continue;
+      }
+      for (std::ptrdiff_t b = 0; b < square.cols; ++b) {
+        for (std::ptrdiff_t a = 0; a < square.rows; ++a) to(j + b, i + a) = square(a, b);
+      }
     }
   }
 }
 
-template <block_format B, class Blocks, class Rounding, class Scale>
-quantized<B> quantize_all(Blocks blocks, tensor_scaling tensor, const Rounding& rounding,
-                          const Scale& rule, scale_layout layout) {
-  quantized<B> q(blocks.rows(), blocks.cols(), layout);
+/// Strips of the transpose are gathered into a buffer, some rows of blocks and a chunk of columns
+/// at a time.
+template <block_format B, class T, class Rounding, class Scale>
+quantized<B> quantize_cols(matrix_view<const T> x, tensor_scaling tensor, const Rounding& rounding,
+                           const Scale& rule, scale_layout layout) {
+  quantized<B> q(x.cols, x.rows, layout);
   q.set_tensor_scale(tensor.scale);
-  quantize_blocks<B>(std::move(blocks), q.view(), tensor, rounding, rule);
+  const auto out = q.view();
+  const block_plan<B> plan(tensor);
+  const std::ptrdiff_t r = B.block_rows(out.rows), c = B.block_cols(out.cols);
+  const std::ptrdiff_t together = larger<std::ptrdiff_t>(64 / r, 1);  // rows of blocks
+  const std::ptrdiff_t width = smaller(strip_cols<block_format(B)>(out.cols), out.cols);
+  const std::ptrdiff_t height = smaller(together * r, out.rows);
+  const std::ptrdiff_t stride = width + 16;  // not a power of two: columns share no cache set
+  for_each_strip(ceil_div(B.grid_rows(out.rows), together), [&](std::ptrdiff_t s) {
+    std::vector<T> buffer(static_cast<std::size_t>(height * stride));
+    for (std::ptrdiff_t k = 0; k < out.cols; k += width) {
+      const matrix_view<const T> from = x.block(k, s * height, width, height);
+      const matrix_view<T> to{buffer.data(), from.cols, from.rows, stride};
+      transpose(from, to);
+      for (std::ptrdiff_t b = 0; b * r < to.rows; ++b) {
+        const std::ptrdiff_t i = s * together + b, j = k / c;
+        quantize_strip<block_format(B), T>(to.block(b * r, 0, r, to.cols), out, i, j, plan,
+                                           rounding, rule,
+                                           first_index<block_format(B)>(i, j, out.rows, out.cols));
+      }
+    }
+  });
   return q;
 }
 
@@ -128,8 +217,7 @@ quantized<B> quantize(matrix_view<T> x, Rounding rounding = {}, Scale rule = {},
   detail::check_view(x, "quantize");
   const matrix_view<const number> view = x;
   const tensor_scaling tensor = detail::scale_matrix<B>(view, rule, options, "quantize");
-  return detail::quantize_all<B>(detail::in_place<number>{view}, tensor, rounding, rule,
-                                 options.layout);
+  return detail::quantize_rows<block_format(B)>(view, tensor, rounding, rule, options.layout);
 }
 
 /// The transpose of x [rows, cols] in block format B, without a transposed copy of x: the bytes of
@@ -142,8 +230,7 @@ quantized<B> quantize_transposed(matrix_view<T> x, Rounding rounding = {}, Scale
   detail::check_view(x, "quantize_transposed");
   const matrix_view<const number> view = x;
   const tensor_scaling tensor = detail::scale_matrix<B>(view, rule, options, "quantize_transposed");
-  return detail::quantize_all<B>(detail::gathered<number>{view}, tensor, rounding, rule,
-                                 options.layout);
+  return detail::quantize_cols<block_format(B)>(view, tensor, rounding, rule, options.layout);
 }
 
 /// The numbers of q, as floats: element * scale * tensor scale, rounded once.
@@ -153,13 +240,11 @@ template <block_format B>
 void dequantize(quantized_view<B> q, matrix_view<float> out) {
   detail::check_view(out, "dequantize");
   detail::check_sizes(out.rows, out.cols, q.rows, q.cols, "dequantize");
-  const std::ptrdiff_t r = B.block_rows(q.rows), c = B.block_cols(q.cols);
-  for (std::ptrdiff_t i = 0; i < B.grid_rows(q.rows); ++i) {
-    for (std::ptrdiff_t j = 0; j < B.grid_cols(q.cols); ++j) {
-      dequantize_block<block_format(B)>(q.block(i, j), q.scale(i, j), q.tensor_scale,
-                                        out.block(i * r, j * c, r, c));
-    }
-  }
+  const detail::dequantize_plan<B> plan(q.tensor_scale);
+  const std::ptrdiff_t r = B.block_rows(q.rows);
+  detail::for_each_strip(B.grid_rows(q.rows), [&](std::ptrdiff_t i) {
+    detail::dequantize_strip<block_format(B)>(q, i, 0, plan, out.block(i * r, 0, r, out.cols));
+  });
 }
 
 template <block_format B>
@@ -180,22 +265,25 @@ void fake_quantize(matrix_view<T> x, matrix_view<float> out, Rounding rounding =
   detail::check_sizes(out.rows, out.cols, x.rows, x.cols, "fake_quantize");
   const matrix_view<const number> view = x;
   const tensor_scaling tensor = detail::scale_matrix<B>(view, rule, options, "fake_quantize");
-  const std::ptrdiff_t r = B.block_rows(x.rows), c = B.block_cols(x.cols);
-  const std::ptrdiff_t bytes = static_cast<std::ptrdiff_t>(packed_bytes(B.element, c));
-  std::vector<std::uint8_t> buffer(static_cast<std::size_t>(r * bytes));
-  for (std::ptrdiff_t i = 0; i < B.grid_rows(x.rows); ++i) {
-    for (std::ptrdiff_t j = 0; j < B.grid_cols(x.cols); ++j) {
-      const element_indices index{static_cast<std::uint64_t>(i * r * x.cols + j * c),
-                                  static_cast<std::uint64_t>(x.cols)};
-      const std::uint32_t pattern =
-          quantize_block<block_format(B)>(view.block(i * r, j * c, r, c),
-                                          packed_view<B.element>{buffer.data(), bytes, 0}, tensor,
-                                          rounding, rule, index);
-      dequantize_block<block_format(B)>(
-          packed_view<B.element, const std::uint8_t>{buffer.data(), bytes, 0}, pattern,
-          tensor.scale, out.block(i * r, j * c, r, c));
+  const detail::block_plan<B> plan(tensor);
+  const detail::dequantize_plan<B> back(tensor.scale);
+  const std::ptrdiff_t r = smaller(B.block_rows(x.rows), larger<std::ptrdiff_t>(x.rows, 1));
+  const std::ptrdiff_t width = detail::strip_cols<block_format(B)>(x.cols);
+  detail::for_each_strip(B.grid_rows(x.rows), [&](std::ptrdiff_t i) {
+    quantized<B> strip(r, smaller(width, x.cols));
+    for (std::ptrdiff_t k = 0; k < x.cols; k += width) {
+      const matrix_view<const number> part = view.block(i * r, k, r, width);
+      quantized_view<B, std::uint8_t> q = strip.view();
+      q.rows = part.rows;
+      q.cols = part.cols;
+      q.tensor_scale = tensor.scale;
+      const element_indices index =
+          detail::first_index<block_format(B)>(i, k / B.block_cols(x.cols), x.rows, x.cols);
+      detail::quantize_strip<block_format(B)>(part, q, 0, 0, plan, rounding, rule, index);
+      const quantized_view<B> done{q.elements, q.scales, q.rows, q.cols, q.tensor_scale};
+      detail::dequantize_strip<block_format(B)>(done, 0, 0, back, out.block(i * r, k, r, width));
     }
-  }
+  });
 }
 
 }  // namespace halfbyte

@@ -1,0 +1,139 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+#include <utility>
+
+#include <halfbyte/bits.hpp>
+#include <halfbyte/block.hpp>
+#include <halfbyte/block_format.hpp>
+#include <halfbyte/encode.hpp>
+#include <halfbyte/format.hpp>
+#include <halfbyte/minifloat.hpp>
+#include <halfbyte/overflow.hpp>
+#include <halfbyte/pack.hpp>
+#include <halfbyte/quantized.hpp>
+#include <halfbyte/rounding.hpp>
+#include <halfbyte/scale.hpp>
+#include <halfbyte/simd_plan.hpp>
+#include <halfbyte/view.hpp>
+
+// Vectors for the loops over rows and matrices, chosen when the program runs.
+//
+// simd/<set>.inc has the words of one instruction set; simd/encode.inc, decode.inc and block.inc
+// have the algorithms, written once and read once for each set, in a namespace and with compiler
+// options of its own. Their bytes are those of the scalar functions: rounding is integer code.
+
+#if defined(HALFBYTE_VECTORS)
+#if !defined(__clang__)
+#pragma GCC push_options
+#pragma GCC optimize("O3")
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wpsabi"
+#endif
+namespace halfbyte::detail::baseline {
+// clang-format off
+#include <halfbyte/simd/baseline.inc>
+#include <halfbyte/simd/encode.inc>
+#include <halfbyte/simd/decode.inc>
+#include <halfbyte/simd/block.inc>
+// clang-format on
+}  // namespace halfbyte::detail::baseline
+#if !defined(__clang__)
+#pragma GCC pop_options
+#endif
+
+#if defined(__x86_64__)
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx2,f16c"))), apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC optimize("O3")
+#pragma GCC target("avx2,f16c")
+#endif
+namespace halfbyte::detail::avx2 {
+// clang-format off
+#include <halfbyte/simd/avx2.inc>
+#include <halfbyte/simd/encode.inc>
+#include <halfbyte/simd/decode.inc>
+#include <halfbyte/simd/block.inc>
+// clang-format on
+}  // namespace halfbyte::detail::avx2
+#if defined(__clang__)
+#pragma clang attribute pop
+#pragma clang attribute push( \
+    __attribute__((target("avx2,f16c,avx512f,avx512bw,avx512dq,avx512vl"))), apply_to = function)
+#else
+#pragma GCC pop_options
+#pragma GCC push_options
+#pragma GCC optimize("O3")
+#pragma GCC target("avx2,f16c,avx512f,avx512bw,avx512dq,avx512vl")
+#endif
+namespace halfbyte::detail::avx512 {
+// clang-format off
+#include <halfbyte/simd/avx512.inc>
+#include <halfbyte/simd/encode.inc>
+#include <halfbyte/simd/decode.inc>
+#include <halfbyte/simd/block.inc>
+// clang-format on
+}  // namespace halfbyte::detail::avx512
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+#endif
+#endif
+
+namespace halfbyte::detail {
+
+/// Instruction sets in ascending order; scalar is no vectors at all.
+enum class instruction_set { scalar, baseline, avx2, avx512 };
+
+/// The best one that this machine has and this compiler knows.
+inline instruction_set best_instruction_set() {
+#if !defined(HALFBYTE_VECTORS)
+  return instruction_set::scalar;
+#elif defined(__x86_64__)
+  __builtin_cpu_init();
+  const bool has_avx2 = __builtin_cpu_supports("avx2");
+  const bool has_avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+  if (has_avx2 && has_avx512) return instruction_set::avx512;
+  return has_avx2 ? instruction_set::avx2 : instruction_set::baseline;
+#else
+  return instruction_set::baseline;
+#endif
+}
+
+/// The one in use. A test may set another that the machine has.
+inline instruction_set& active_instruction_set() {
+  static instruction_set active = best_instruction_set();
+  return active;
+}
+
+/// Calls `run(kernels{})` with the kernels of the active instruction set; false where there is
+/// none, and the caller has a loop of its own to run.
+template <class Run>
+bool with_kernels(const Run& run) {
+  switch (active_instruction_set()) {
+#if defined(HALFBYTE_VECTORS)
+    case instruction_set::baseline:
+      run(baseline::kernels{});
+      return true;
+#if defined(__x86_64__)
+    case instruction_set::avx2:
+      run(avx2::kernels{});
+      return true;
+    case instruction_set::avx512:
+      run(avx512::kernels{});
+      return true;
+#endif
+#endif
+    default:
+      return false;
+  }
+}
+
+}  // namespace halfbyte::detail
