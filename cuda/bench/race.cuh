@@ -9,7 +9,8 @@
 
 namespace bench {
 
-/// Candidates for one job, timed in turn so that all meet the same clocks; medians of CUDA events.
+/// Candidates for one job, timed in turn and each round in another order, so that all meet the
+/// same clocks; medians of CUDA events.
 class race {
 public:
     explicit race(cudaStream_t stream) : stream_(stream) {
@@ -30,7 +31,8 @@ public:
     /// Each round: every candidate once untimed, then `repeats` times between two events.
     void run(int rounds, int repeats) {
         for (int round = 0; round < rounds + 1; ++round)
-            for (entry& e : entries_) {
+            for (std::size_t j = 0; j < entries_.size(); ++j) {
+                entry& e = entries_[(j + static_cast<std::size_t>(round)) % entries_.size()];
                 e.run(0);
                 halfbyte::cuda::check(cudaEventRecord(start_, stream_));
                 for (int i = 1; i <= repeats; ++i) e.run(i);

@@ -64,11 +64,38 @@ inline __device__ bool scale_is_wide(float scale) {
     return !(scale == 0.0f || (magnitude >= 0x1p-80f && magnitude <= 0x1p80f));
 }
 
+/// The factors of a tile's M rows and N columns in shared memory, so that no warp waits for them
+/// when its sums are ready. `wide`: a row's factor needs double.
+template <int M, int N>
+struct tile_factors {
+    float row[M], column[N];
+    int wide;
+
+    /// One warp fetches alpha · a[m] and b[n]; outside D the factors are zero.
+    __device__ void fetch(const epilogue& how, const output_matrix& d, int first_row,
+                          int first_column) {
+        const int lane = static_cast<int>(threadIdx.x) % 32;
+        bool any_wide = false;
+#pragma unroll
+        for (int i = 0; i < M; i += 32) {
+            const float factor = how.alpha * how.a(first_row + i + lane, d.rows);
+            any_wide = any_wide || scale_is_wide(factor);
+            row[i + lane] = factor;
+        }
+#pragma unroll
+        for (int i = 0; i < N; i += 32)
+            column[i + lane] = how.b(first_column + i + lane, d.columns);
+        any_wide = __any_sync(~0u, any_wide);
+        if (lane == 0) wide = any_wide;
+        __syncwarp();
+    }
+};
+
 /// How a warp of a warpgroup writes its 16 x N accumulators, slab by slab through shared memory.
 ///
 /// Inside D, with rows of 16-byte multiples: 16 rows of 128 bytes are turned into 16 bytes per
-/// lane. This path is short and straight, because every tile runs it while the tensor cores may
-/// wait. Everything else (edges, bias, D += , extreme scales) goes one element per lane.
+/// lane. This path is short and straight, because every tile runs it and its instructions are
+/// fetched anew each time. Everything else (edges, bias, D += , extreme scales) goes one element per lane.
 /// No warp waits for another. All loops that index registers are unrolled.
 template <output O, int N, int Slabs = 2>
 struct warp_writer {
@@ -81,24 +108,17 @@ struct warp_writer {
 
     const epilogue& how;
     const output_matrix& d;
-    std::uint32_t shared;  // this warp's slabs, 128-byte aligned
-    int row, column;       // of the warp's first element
-
-    /// Called before the sums are ready: may this warp's tile take the straight path?
-    __device__ bool straight() const {
-        const auto address = reinterpret_cast<std::uintptr_t>(d.data) |
-                             static_cast<std::uintptr_t>(d.stride * bytes_of(O));
-        const bool inside = row + 16 <= d.rows && column + N <= d.columns && address % 16 == 0;
-        const auto scales = reinterpret_cast<std::uintptr_t>(how.b.scale);
-        const bool wide = scale_is_wide(row_scale(upper_row())) ||
-                          scale_is_wide(row_scale(upper_row() + 8));
-        return inside && scales % 8 == 0 && how.bias == nullptr && !how.accumulate &&
-               !__any_sync(~0u, wide);
-    }
+    std::uint32_t shared;             // this warp's slabs, 128-byte aligned
+    const float *row_factor, *column_factor;  // of the warp's first row and column
+    bool wide;
+    int row, column;                  // of the warp's first element
 
     template <class T>
-    __device__ void write(const T (&sum)[N / 2], bool straight) const {
-        if (straight) {
+    __device__ void write(const T (&sum)[N / 2]) const {
+        const auto address = reinterpret_cast<std::uintptr_t>(d.data) |
+                             static_cast<std::uintptr_t>(d.stride * bytes_of(O));
+        const bool inside = row + 16 <= d.rows && column + N <= d.columns;
+        if (inside && address % 16 == 0 && how.bias == nullptr && !how.accumulate && !wide) {
             write_straight(sum);
         } else {
             write_elements(sum);
@@ -107,15 +127,11 @@ struct warp_writer {
 
 private:
     static __device__ int lane() { return static_cast<int>(threadIdx.x) % 32; }
-    __device__ int upper_row() const { return row + lane() / 4; }
-    __device__ float row_scale(int m) const { return how.alpha * how.a(m, d.rows); }
 
     template <class T>
     __device__ void write_straight(const T (&sum)[N / 2]) const {
-        const float upper = row_scale(upper_row()), lower = row_scale(upper_row() + 8);
-        const bool per_column = how.b.per_row && how.b.scale != nullptr;
-        const float all_columns = per_column ? 1.0f : how.b(0, 1);
-        const float* column_scale = how.b.scale + column + 2 * (lane() % 4);
+        const float upper = row_factor[lane() / 4], lower = row_factor[lane() / 4 + 8];
+        const float2* factor = reinterpret_cast<const float2*>(column_factor) + lane() % 4;
         std::uint32_t written[4], read[4];
         unsigned char* target[4];
 #pragma unroll
@@ -128,19 +144,19 @@ private:
             target[i] = static_cast<unsigned char*>(d.data) +
                         ((row + line) * d.stride + column) * bytes_of(O) + lane() % 8 * 16;
         }
-        float2 factor[sums / 4];
-        load_factors(column_scale, per_column, all_columns, factor);
 #pragma unroll
         for (int slab = 0; slab < slabs; ++slab) {
             const std::uint32_t buffer = static_cast<std::uint32_t>(slab % Slabs * slab_bytes);
             float value[sums];
 #pragma unroll
-            for (int i = 0; i < sums; ++i)
-                value[i] = static_cast<float>(sum[slab * sums + i]) * (i % 4 < 2 ? upper : lower) *
-                           (i % 2 == 0 ? factor[i / 4].x : factor[i / 4].y);
-            if (slab + 1 < slabs)
-                load_factors(column_scale + (slab + 1) * slab_columns, per_column, all_columns,
-                             factor);
+            for (int i = 0; i < sums; i += 4) {
+                const float2 columns = factor[slab * slab_columns / 2 + i];
+                const T* s = sum + slab * sums + i;
+                value[i] = static_cast<float>(s[0]) * upper * columns.x;
+                value[i + 1] = static_cast<float>(s[1]) * upper * columns.y;
+                value[i + 2] = static_cast<float>(s[2]) * lower * columns.x;
+                value[i + 3] = static_cast<float>(s[3]) * lower * columns.y;
+            }
 #pragma unroll
             for (int i = 0; i < 4; ++i) {
                 if constexpr (O == output::float32) {
@@ -156,8 +172,8 @@ private:
             __syncwarp();
 #pragma unroll
             for (int i = 0; i < 4; ++i)
-                *reinterpret_cast<uint4*>(target[i] + slab * 128) =
-                    ptx::load_shared(read[i] + buffer);
+                __stcs(reinterpret_cast<uint4*>(target[i] + slab * 128),
+                       ptx::load_shared(read[i] + buffer));
             if constexpr (Slabs == 1) __syncwarp();
         }
     }
@@ -165,14 +181,6 @@ private:
     /// Byte of the 16-byte chunk of a line in a slab; chunks are swizzled against bank conflicts.
     static __device__ std::uint32_t place(int line, int chunk) {
         return static_cast<std::uint32_t>(line * 128 + ((chunk ^ (line % 8)) << 4));
-    }
-
-    static __device__ void load_factors(const float* scale, bool per_column, float all_columns,
-                                        float2 (&factor)[sums / 4]) {
-#pragma unroll
-        for (int i = 0; i < sums / 4; ++i)
-            factor[i] = per_column ? *reinterpret_cast<const float2*>(scale + 8 * i)
-                                   : float2{all_columns, all_columns};
     }
 
     /// 32 columns at a time as floats in shared memory; then a lane per column, row by row.
@@ -190,27 +198,25 @@ private:
                                   static_cast<float>(sum[16 * part + i + 1]));
             }
             __syncwarp();
-            const float column_scale = how.b(n, d.columns);
+            const float factor = column_factor[32 * part + lane()];
             const float bias = how.bias != nullptr && n < d.columns ? how.bias[n] : 0.0f;
 #pragma unroll 1
             for (int line = 0; line < 16 && row + line < d.rows; ++line) {
                 const float total =
                     ptx::load_shared_float(shared + place(line, lane() / 4) + lane() % 4 * 4u);
-                if (n < d.columns) write_element(row + line, n, total, column_scale, bias);
+                if (n < d.columns) write_element(line, n, total, factor, bias);
             }
             __syncwarp();
         }
     }
 
-    __device__ void write_element(int m, int n, float total, float column_scale,
-                                  float bias) const {
-        const float scale = row_scale(m);
-        float value = scale_is_wide(scale)
-                          ? static_cast<float>(static_cast<double>(total) * scale * column_scale)
-                          : total * scale * column_scale;
+    __device__ void write_element(int line, int n, float total, float factor, float bias) const {
+        const float scale = row_factor[line];
+        float value = wide ? static_cast<float>(static_cast<double>(total) * scale * factor)
+                           : total * scale * factor;
         if (how.bias != nullptr) value += bias;
-        if (how.accumulate) value += load_output<O>(d, m, n);
-        store_output<O>(d, m, n, value);
+        if (how.accumulate) value += load_output<O>(d, row + line, n);
+        store_output<O>(d, row + line, n, value);
     }
 
     static __device__ std::uint32_t packed(float low, float high) {

@@ -36,18 +36,17 @@ struct gemm_sm90 {
     static __device__ void run(const arguments& p) {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
         extern __shared__ unsigned char dynamic[];
-        __shared__ alignas(8) std::uint64_t barriers[2 * Tile::stages];
+        __shared__ block_state<Tile> state;
         const std::uint32_t ring_memory = (ptx::shared_address(dynamic) + 1023u) & ~1023u;
-        const typename Tile::ring ring{ptx::shared_address(barriers)};
-        start_block<Tile>(p, ring, 1);
-
+        state.start(p, 1);
         if (threadIdx.x >= Tile::multiplying_threads) {
             ptx::register_limit_decrease<40>();
             if (threadIdx.x == Tile::multiplying_threads)
-                load_tiles<Tile>(p, ring, ring_memory, k_elements);
+                load_tiles<Tile>(p, state.ring(), ring_memory, k_elements);
+            if (threadIdx.x / 32 == Tile::multiplying_warps + 1) load_factors(p, state);
         } else {
             ptx::register_limit_increase<232>();
-            multiply_tiles(p, ring, ring_memory);
+            multiply_tiles(p, state, ring_memory);
         }
 #endif
     }
@@ -61,13 +60,15 @@ struct gemm_sm90 {
     }
 
 private:
-    static __device__ void multiply_tiles(const arguments& p, const typename Tile::ring& ring,
+    static __device__ void multiply_tiles(const arguments& p, const block_state<Tile>& state,
                                           std::uint32_t ring_memory) {
+        const typename Tile::ring ring = state.ring();
         const int warp = static_cast<int>(threadIdx.x) / 32;
         const std::uint32_t half = static_cast<std::uint32_t>(warp / 4 * 64 * Tile::k_bytes);
         const std::uint32_t slabs = ring_memory + Tile::ring_bytes +
                                     static_cast<std::uint32_t>(warp * writer::shared_bytes);
         typename Tile::position at;
+        ring_position<1> factors_at;
         int steps_to_lead = warp / 4 == 0 ? min(lead, p.k_steps) : -1;
         if (warp / 4 == 1) ptx::named_barrier_wait(1, Tile::multiplying_threads);
         for (tile_walk<Tile> tile{p.order}; tile.find(); tile.advance()) {
@@ -94,12 +95,9 @@ private:
                 previous = at.stage;
                 at.advance();
             }
-            const int row = tile.row + 16 * warp;
-            const writer out{p.how, p.d, slabs, row, tile.column};
-            const bool straight = out.straight();
             wgmma_wait<0>();
             ring.template release<cluster>(previous);
-            if (row < p.d.rows) out.write(sum, straight);
+            write_tile<writer>(p, state, tile, slabs, factors_at, sum);
         }
     }
 };

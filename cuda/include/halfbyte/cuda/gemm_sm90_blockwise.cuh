@@ -15,11 +15,18 @@ struct block_scales {
     std::int64_t row_step = 0, k_step = 0;
     bool exponents = false;
 
-    __device__ float operator()(int row_block, int k_block) const {
-        const std::int64_t i = row_block * row_step + k_block * k_step;
-        if (!exponents) return static_cast<const float*>(data)[i];
-        const std::uint32_t e = static_cast<const std::uint8_t*>(data)[i];
-        return __uint_as_float(e == 0 ? 0x00400000u : e == 255 ? 0x7FFFFFFFu : e << 23);
+    __device__ const unsigned char* at(int row_block) const {
+        return static_cast<const unsigned char*>(data) + row_block * row_step * bytes();
+    }
+    __device__ std::int64_t bytes() const { return exponents ? 1 : 4; }
+
+    /// Brings one scale to shared memory as a float; floats come asynchronously.
+    __device__ void fetch(const unsigned char* source, std::uint32_t target) const {
+        if (!exponents) return ptx::copy_async_4(target, source);
+        const std::uint32_t e = *source;
+        ptx::store_shared(target, __uint_as_float(e == 0     ? 0x00400000u
+                                                  : e == 255 ? 0x7FFFFFFFu
+                                                             : e << 23));
     }
 };
 
@@ -34,7 +41,7 @@ enum class blockwise {
 ///
 /// As gemm_sm90, but the tensor core sums 128 of K only; then the warps take the sums out, scale
 /// them in float and add them to float sums of their own. Each warpgroup has two sets of sums: one
-/// is being multiplied while the other is scaled. The loading warpgroup's other three warps bring
+/// is being multiplied while the other is scaled. Two more warps of the loading warpgroup bring
 /// the scales into the stages.
 template <element A, element B, output O, class Tile, blockwise Scales>
 struct gemm_sm90_blockwise {
@@ -49,6 +56,7 @@ struct gemm_sm90_blockwise {
 
     static constexpr int writer_bytes = Tile::multiplying_warps * writer::shared_bytes;
     static constexpr int sums = Tile::n / 2;  // of a thread
+    static constexpr int scale_warps = 2;
     static constexpr int scales_a = Tile::m;
     static constexpr int scales_b = Scales == blockwise::rows_and_rows ? Tile::n : 1;
     static constexpr int stage_scales = Tile::m + Tile::n;
@@ -63,25 +71,23 @@ struct gemm_sm90_blockwise {
     static __device__ void run(const arguments& p) {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
         extern __shared__ unsigned char dynamic[];
-        __shared__ alignas(8) std::uint64_t barriers[2 * Tile::stages];
+        __shared__ block_state<Tile> state;
         const std::uint32_t offset = -ptx::shared_address(dynamic) & 1023u;
         const std::uint32_t ring_memory = ptx::shared_address(dynamic) + offset;
         float* scales =
             reinterpret_cast<float*>(dynamic + offset + Tile::ring_bytes + writer_bytes);
-        const typename Tile::ring ring{ptx::shared_address(barriers)};
-        start_block<Tile>(p, ring, Scales == blockwise::unscaled ? 1 : 4);
-
-        if (threadIdx.x >= Tile::multiplying_threads) {
+        state.start(p, Scales == blockwise::unscaled ? 1 : 1 + 32 * scale_warps);
+        const int loading_warp = static_cast<int>(threadIdx.x) / 32 - Tile::multiplying_warps;
+        if (loading_warp >= 0) {
             ptx::register_limit_decrease<40>();
-            if (threadIdx.x == Tile::multiplying_threads) {
-                load_tiles<Tile>(p, ring, ring_memory, Tile::k_bytes);
-            } else if (Scales != blockwise::unscaled &&
-                       threadIdx.x >= Tile::multiplying_threads + 32) {
-                load_scales(p, ring, scales);
-            }
+            if (threadIdx.x == Tile::multiplying_threads)
+                load_tiles<Tile>(p, state.ring(), ring_memory, Tile::k_bytes);
+            if (loading_warp == 1) load_factors(p, state);
+            if (loading_warp >= 2 && Scales != blockwise::unscaled)
+                load_scales(p, state.ring(), scales);
         } else {
             ptx::register_limit_increase<232>();
-            multiply_tiles(p, ring, ring_memory, scales);
+            multiply_tiles(p, state, ring_memory, scales);
         }
 #endif
     }
@@ -97,56 +103,52 @@ struct gemm_sm90_blockwise {
     }
 
 private:
-    /// Three warps: this step's scales into the stage, the next step's already on their way.
+    /// Two warps: the step's scales into the stage, as far ahead as the ring allows. A lane brings
+    /// the scales of the same rows in every step. Rows outside D take the last one's.
     static __device__ void load_scales(const arguments& p, const typename Tile::ring& ring,
                                        float* scales) {
-        constexpr int lanes = 96, each = (scales_a + scales_b + lanes - 1) / lanes;
-        const int lane = static_cast<int>(threadIdx.x) - Tile::multiplying_threads - 32;
+        constexpr int lanes = 32 * scale_warps, each_a = scales_a / lanes;
+        constexpr int each_b = (scales_b + lanes - 1) / lanes;
+        const int lane = static_cast<int>(threadIdx.x) - Tile::multiplying_threads - 64;
+        const std::int64_t step_a = p.scale_a.k_step * p.scale_a.bytes();
+        const std::int64_t step_b = p.scale_b.k_step * p.scale_b.bytes();
+        const bool brings_b = lane < scales_b;
         typename Tile::position at;
         for (tile_walk<Tile> tile{p.order}; tile.find(); tile.advance()) {
-            float next[each];
-            fetch_scales(p, tile, lane, 0, next);
+            const unsigned char *source_a[each_a], *source_b[each_b];
+#pragma unroll
+            for (int i = 0; i < each_a; ++i)
+                source_a[i] = p.scale_a.at(min(tile.row + lane + i * lanes, p.d.rows - 1));
+#pragma unroll
+            for (int i = 0; i < each_b; ++i) {
+                const int n = min(tile.column + lane + i * lanes, p.d.columns - 1);
+                source_b[i] = p.scale_b.at(Scales == blockwise::rows_and_rows ? n : n / 128);
+            }
             for (int k = 0; k < p.k_steps; ++k) {
-                float now[each];
-#pragma unroll
-                for (int i = 0; i < each; ++i) now[i] = next[i];
-                if (k + 1 < p.k_steps) fetch_scales(p, tile, lane, k + 1, next);
                 ptx::mbarrier_wait(ring.empty(at.stage), at.parity ^ 1);
+                const std::uint32_t target =
+                    ptx::shared_address(scales + at.stage * stage_scales + lane);
 #pragma unroll
-                for (int i = 0; i < each; ++i)
-                    if (lane + i * lanes < scales_a + scales_b)
-                        scales[at.stage * stage_scales + lane + i * lanes] = now[i];
-                __syncwarp();
-                if (lane % 32 == 0) ptx::mbarrier_arrive(ring.full(at.stage));
+                for (int i = 0; i < each_a; ++i, source_a[i - 1] += step_a)
+                    p.scale_a.fetch(source_a[i], target + 4 * lanes * i);
+#pragma unroll
+                for (int i = 0; i < each_b; ++i, source_b[i - 1] += step_b)
+                    if (brings_b) p.scale_b.fetch(source_b[i], target + 4 * (scales_a + lanes * i));
+                ptx::copy_async_arrive(ring.full(at.stage));
                 at.advance();
             }
         }
     }
 
-    template <int Each>
-    static __device__ void fetch_scales(const arguments& p, const tile_walk<Tile>& tile, int lane,
-                                        int k, float (&value)[Each]) {
-#pragma unroll
-        for (int i = 0; i < Each; ++i) {
-            const int j = lane + i * 96;
-            value[i] = 0.0f;
-            if (j < scales_a) {
-                if (tile.row + j < p.d.rows) value[i] = p.scale_a(tile.row + j, k);
-            } else if (j < scales_a + scales_b) {
-                const int n = tile.column + j - scales_a;
-                if (n < p.d.columns)
-                    value[i] = p.scale_b(Scales == blockwise::rows_and_rows ? n : n / 128, k);
-            }
-        }
-    }
-
-    static __device__ void multiply_tiles(const arguments& p, const typename Tile::ring& ring,
+    static __device__ void multiply_tiles(const arguments& p, const block_state<Tile>& state,
                                           std::uint32_t ring_memory, const float* scales) {
+        const typename Tile::ring ring = state.ring();
         const int warp = static_cast<int>(threadIdx.x) / 32;
         const std::uint32_t half = static_cast<std::uint32_t>(warp / 4 * 64 * Tile::k_bytes);
         const std::uint32_t slabs = ring_memory + Tile::ring_bytes +
                                     static_cast<std::uint32_t>(warp * writer::shared_bytes);
         typename Tile::position next, done;
+        ring_position<1> factors_at;
         // Multiplies the next stage into `part`.
         const auto issue = [&](float(&part)[sums]) {
             ptx::mbarrier_wait(ring.full(next.stage), next.parity);
@@ -185,9 +187,7 @@ private:
                 wgmma_wait<0>();
                 add_scaled(total, even, ring, done, scales);
             }
-            const int row = tile.row + 16 * warp;
-            const writer out{p.how, p.d, slabs, row, tile.column};
-            if (row < p.d.rows) out.write(total, out.straight());
+            write_tile<writer>(p, state, tile, slabs, factors_at, total);
         }
     }
 

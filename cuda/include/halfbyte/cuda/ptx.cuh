@@ -70,23 +70,43 @@ inline __device__ void prefetch_tensor_map(const CUtensorMap& map) {
     asm volatile("prefetch.tensormap [%0];" ::"l"(&map) : "memory");
 }
 
+/// How long L2 should keep what is loaded: a policy as `createpolicy` encodes it.
+enum class keep : std::uint64_t {
+    normal = 0x1000000000000000,
+    briefly = 0x12F0000000000000,
+    long_time = 0x14F0000000000000
+};
+
 inline __device__ void tma_load(std::uint32_t target, const CUtensorMap& map, int column, int row,
-                                std::uint32_t barrier) {
+                                std::uint32_t barrier, keep policy) {
     asm volatile(
         "cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes"
-        " [%0], [%1, {%2, %3}], [%4];" ::"r"(target),
-        "l"(&map), "r"(column), "r"(row), "r"(barrier)
+        ".L2::cache_hint [%0], [%1, {%2, %3}], [%4], %5;" ::"r"(target),
+        "l"(&map), "r"(column), "r"(row), "r"(barrier), "l"(static_cast<std::uint64_t>(policy))
         : "memory");
 }
 
 /// Writes the same box, and completes on the same barrier, in every block of `mask`.
 inline __device__ void tma_load_multicast(std::uint32_t target, const CUtensorMap& map, int column,
-                                          int row, std::uint32_t barrier, std::uint16_t mask) {
+                                          int row, std::uint32_t barrier, std::uint16_t mask,
+                                          keep policy) {
     asm volatile(
         "cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes"
-        ".multicast::cluster [%0], [%1, {%2, %3}], [%4], %5;" ::"r"(target),
-        "l"(&map), "r"(column), "r"(row), "r"(barrier), "h"(mask)
+        ".multicast::cluster.L2::cache_hint [%0], [%1, {%2, %3}], [%4], %5, %6;" ::"r"(target),
+        "l"(&map), "r"(column), "r"(row), "r"(barrier), "h"(mask),
+        "l"(static_cast<std::uint64_t>(policy))
         : "memory");
+}
+
+// Copies by the threads themselves (sm_80).
+
+inline __device__ void copy_async_4(std::uint32_t target, const void* source) {
+    asm volatile("cp.async.ca.shared.global [%0], [%1], 4;" ::"r"(target), "l"(source) : "memory");
+}
+
+/// Arrives at the barrier once this thread's copies so far are in.
+inline __device__ void copy_async_arrive(std::uint32_t barrier) {
+    asm volatile("cp.async.mbarrier.arrive.noinc.shared.b64 [%0];" ::"r"(barrier) : "memory");
 }
 
 /// Orders this thread's ordinary stores to shared memory before the copy engine's reads.
@@ -210,6 +230,10 @@ inline __device__ float load_shared_float(std::uint32_t address) {
     float v;
     asm volatile("ld.shared.f32 %0, [%1];" : "=f"(v) : "r"(address) : "memory");
     return v;
+}
+
+inline __device__ void store_shared(std::uint32_t address, float a) {
+    asm volatile("st.shared.f32 [%0], %1;" ::"r"(address), "f"(a) : "memory");
 }
 
 inline __device__ void store_shared(std::uint32_t address, float a, float b) {

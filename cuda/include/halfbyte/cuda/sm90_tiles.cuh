@@ -35,6 +35,7 @@ struct sm90_tile {
     static constexpr int threads = multiplying_threads + 128;
     using ring = pipeline<Stages>;
     using position = ring_position<Stages>;
+    using factors = tile_factors<m, n>;
 };
 
 using sm90_tile_large = sm90_tile<256, 4, 2>;
@@ -68,21 +69,63 @@ struct tile_walk {
     __device__ void advance() { index += static_cast<int>(gridDim.x) / Tile::cluster; }
 };
 
-/// Barriers ready in this block and, in a cluster, in its peers.
+/// What a block keeps in static shared memory: the ring's barriers, and the factors of the tile
+/// that is multiplied with a ring of their own.
 template <class Tile>
-inline __device__ void start_block(const sm90_arguments& p, const typename Tile::ring& ring,
-                                   std::uint32_t loading_arrivals) {
-    if (threadIdx.x == 0) {
-        ptx::prefetch_tensor_map(p.map_a);
-        ptx::prefetch_tensor_map(p.map_b);
-        ring.initialise(loading_arrivals, Tile::cluster * Tile::multiplying_warps);
+struct block_state {
+    alignas(8) std::uint64_t barriers[2 * Tile::stages], factor_barriers[2];
+    typename Tile::factors factors;
+
+    __device__ typename Tile::ring ring() const { return {ptx::shared_address(barriers)}; }
+    __device__ pipeline<1> factor_ring() const { return {ptx::shared_address(factor_barriers)}; }
+
+    /// Barriers ready in this block and, in a cluster, in its peers.
+    __device__ void start(const sm90_arguments& p, std::uint32_t loading_arrivals) const {
+        if (threadIdx.x == 0) {
+            ptx::prefetch_tensor_map(p.map_a);
+            ptx::prefetch_tensor_map(p.map_b);
+            ring().initialise(loading_arrivals, Tile::cluster * Tile::multiplying_warps);
+            factor_ring().initialise(1, Tile::multiplying_warps);
+        }
+        if constexpr (Tile::cluster > 1) {
+            ptx::cluster_arrive();
+            ptx::cluster_wait();
+        } else {
+            __syncthreads();
+        }
     }
-    if constexpr (Tile::cluster > 1) {
-        ptx::cluster_arrive();
-        ptx::cluster_wait();
-    } else {
-        __syncthreads();
+};
+
+/// One warp: the epilogue's factors of each tile, while the tile is being multiplied.
+template <class Tile>
+inline __device__ void load_factors(const sm90_arguments& p, block_state<Tile>& state) {
+    ring_position<1> at;
+    for (tile_walk<Tile> tile{p.order}; tile.find(); tile.advance()) {
+        ptx::mbarrier_wait(state.factor_ring().empty(0), at.parity ^ 1);
+        state.factors.fetch(p.how, p.d, tile.row, tile.column);
+        if (threadIdx.x % 32 == 0) ptx::mbarrier_arrive(state.factor_ring().full(0));
+        at.advance();
     }
+}
+
+/// One multiplying warp: its 16 rows of the tile from registers to D.
+template <class Writer, class Tile, class T>
+inline __device__ void write_tile(const sm90_arguments& p, const block_state<Tile>& state,
+                                  const tile_walk<Tile>& tile, std::uint32_t slabs,
+                                  ring_position<1>& factors_at, const T (&sum)[Tile::n / 2]) {
+    const int line = static_cast<int>(threadIdx.x) / 32 * 16;
+    ptx::mbarrier_wait(state.factor_ring().full(0), factors_at.parity);
+    const Writer out{p.how,
+                     p.d,
+                     slabs,
+                     state.factors.row + line,
+                     state.factors.column,
+                     state.factors.wide != 0,
+                     tile.row + line,
+                     tile.column};
+    if (out.row < p.d.rows) out.write(sum);
+    state.factor_ring().template release<1>(0);
+    factors_at.advance();
 }
 
 /// The loading thread: for each step, waits until the stage is free in the whole cluster, then
@@ -91,6 +134,8 @@ template <class Tile>
 inline __device__ void load_tiles(const sm90_arguments& p, const typename Tile::ring& ring,
                                   std::uint32_t ring_memory, int k_elements) {
     constexpr int share = Tile::n / Tile::cluster;
+    // A's rows of the band are needed again for every column of tiles, B's only once in a band.
+    constexpr ptx::keep keep_a = ptx::keep::long_time, keep_b = ptx::keep::normal;
     typename Tile::position at;
     for (tile_walk<Tile> tile{p.order}; tile.find(); tile.advance()) {
         const int row_b = tile.column + tile.rank * share;
@@ -102,12 +147,12 @@ inline __device__ void load_tiles(const sm90_arguments& p, const typename Tile::
             const std::uint32_t b =
                 a + static_cast<std::uint32_t>(Tile::a_bytes + tile.rank * share * Tile::k_bytes);
             ptx::mbarrier_arrive_expect_tx(full, Tile::stage_bytes);
-            ptx::tma_load(a, p.map_a, k * k_elements, tile.row, full);
+            ptx::tma_load(a, p.map_a, k * k_elements, tile.row, full, keep_a);
             if constexpr (Tile::cluster > 1) {
                 ptx::tma_load_multicast(b, p.map_b, k * k_elements, row_b, full,
-                                        (1u << Tile::cluster) - 1);
+                                        (1u << Tile::cluster) - 1, keep_b);
             } else {
-                ptx::tma_load(b, p.map_b, k * k_elements, row_b, full);
+                ptx::tma_load(b, p.map_b, k * k_elements, row_b, full, keep_b);
             }
             at.advance();
         }
