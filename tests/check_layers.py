@@ -5,14 +5,15 @@
 
 The lists together are the layer order, lowest first. A header may include only headers listed
 before it; up to the umbrella (the last of --host) it may include nothing foreign, and a core header
-nothing that allocates, throws or prints. The umbrella includes every header before it.
+nothing that allocates, throws or prints. The umbrella includes every header before it. Files x/*.inc
+are parts of the header x.hpp and include nothing.
 """
 import argparse
 import pathlib
 import re
 import sys
 
-LONGEST_HEADER = 450  # lines; a longer one is two concepts
+LONGEST_FILE = 450  # lines; a longer one is two concepts
 LONGEST_LINE = 100
 # Standard headers, and the intrinsics of a SIMD path.
 STANDARD = re.compile(r"[a-z0-9_]+|immintrin\.h|arm_neon\.h")
@@ -31,24 +32,36 @@ bad = [f"{name}: not listed in meson.build"
        for name in sorted(str(p.relative_to(arguments.include))
                           for p in arguments.include.rglob("*.hpp")) if name not in order]
 
-for position, name in enumerate(order):
+
+def check_text(name):
+    """Returns what the file includes; adds lengths to `bad`."""
     text = (arguments.include / name).read_text()
     lines = text.splitlines()
-    if "#pragma once" not in lines:
-        bad.append(f"{name}: no #pragma once")
-    if len(lines) > LONGEST_HEADER:
-        bad.append(f"{name}: {len(lines)} lines, more than {LONGEST_HEADER}")
-    bad += [f"{name}:{i}: longer than {LONGEST_LINE} columns"
-            for i, line in enumerate(lines, 1) if len(line) > LONGEST_LINE]
+    if len(lines) > LONGEST_FILE:
+        bad.append(f"{name}: {len(lines)} lines, more than {LONGEST_FILE}")
+    bad.extend(f"{name}:{i}: longer than {LONGEST_LINE} columns"
+               for i, line in enumerate(lines, 1) if len(line) > LONGEST_LINE)
+    return text, re.findall(r"^\s*#\s*include\s*(\S+)", text, re.M)
 
-    used = re.findall(r"^\s*#\s*include\s*(\S+)", text, re.M)
+
+for position, name in enumerate(order):
+    text, used = check_text(name)
+    folder = name.removesuffix(".hpp")
+    parts = [str(p.relative_to(arguments.include))
+             for p in sorted((arguments.include / folder).glob("*.inc"))]
+    for part in parts:
+        bad += [f"{part}: includes {include}" for include in check_text(part)[1]]
+        if f"<{part}>" not in used:
+            bad.append(f"{part}: {name} does not include it")
+    if not re.search(r"^#pragma once$", text, re.M):
+        bad.append(f"{name}: no #pragma once")
     for include in used:
         target = include[1:-1]
         if not include.startswith("<"):
             bad.append(f"{name}: includes {include}, not <halfbyte/...>")
+        elif target in parts:
+            pass
         elif target.startswith("halfbyte/"):
-            if target.endswith(".inc"):  # read again for each instruction set, not a header
-                continue
             if target not in order[:position]:
                 bad.append(f"{name}: includes {target}, which is not below it")
         elif name not in arguments.opt_in:

@@ -248,8 +248,8 @@ template <format F>
 inline constexpr bool is_minifloat<minifloat<F>> = true;
 
 /// How Eigen multiplies matrices of minifloats: in floats, rounded once when they are stored. What
-/// `c.noalias() += a * b` finds in c is added before that; without noalias() Eigen stores the product
-/// first.
+/// `c.noalias() += a * b` finds in c is added before that; without noalias() Eigen stores the
+/// product first.
 template <class Lhs, class Rhs>
 struct rounded_product {
   using number = typename Lhs::Scalar;
@@ -368,18 +368,24 @@ typename Lhs::Scalar minifloat_dot(const MatrixBase<Lhs>& a, const MatrixBase<Rh
 template <class Lhs, class Rhs>
   requires halfbyte::detail::minifloat_operands<Lhs, Rhs>
 struct dot_impl<Lhs, Rhs> {
-  static auto run(const MatrixBase<Lhs>& a, const MatrixBase<Rhs>& b) { return minifloat_dot(a, b); }
+  static auto run(const MatrixBase<Lhs>& a, const MatrixBase<Rhs>& b) {
+    return minifloat_dot(a, b);
+  }
 };
 #else
 template <class Lhs, class Rhs>
   requires halfbyte::detail::minifloat_operands<Lhs, Rhs>
 struct dot_nocheck<Lhs, Rhs, false> {
-  static auto run(const MatrixBase<Lhs>& a, const MatrixBase<Rhs>& b) { return minifloat_dot(a, b); }
+  static auto run(const MatrixBase<Lhs>& a, const MatrixBase<Rhs>& b) {
+    return minifloat_dot(a, b);
+  }
 };
 template <class Lhs, class Rhs>
   requires halfbyte::detail::minifloat_operands<Lhs, Rhs>
 struct dot_nocheck<Lhs, Rhs, true> {
-  static auto run(const MatrixBase<Lhs>& a, const MatrixBase<Rhs>& b) { return minifloat_dot(a, b); }
+  static auto run(const MatrixBase<Lhs>& a, const MatrixBase<Rhs>& b) {
+    return minifloat_dot(a, b);
+  }
 };
 #endif
 
