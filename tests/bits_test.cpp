@@ -1,8 +1,8 @@
-#include <doctest/doctest.h>
-
 #include <cmath>
 #include <cstdint>
 #include <random>
+
+#include <doctest/doctest.h>
 
 #include <halfbyte/bits.hpp>
 

@@ -1,14 +1,14 @@
 // Every ExMy of 2 to 8 bits with every kind of specials, and some up to 16 bits: all patterns,
 // values, middles and their neighbours, in every rounding, under every overflow rule.
 
-#include <doctest/doctest.h>
-
 #include <array>
 #include <cstddef>
 #include <cstdint>
 #include <string>
 #include <utility>
 #include <vector>
+
+#include <doctest/doctest.h>
 
 #include <halfbyte/minifloat.hpp>
 
@@ -67,9 +67,9 @@ std::uint32_t encode_any(double wide, float narrow, bool is_wide, exact::roundin
 void check(tally& t, const hb::format& f, encoder encode, decoder decode) {
   const exact::grid g = exact::grid_of(f);
   const auto name = [&] {
-    return "e" + std::to_string(f.exponent_bits) + "m" + std::to_string(f.mantissa_bits) +
-           " specials " + std::to_string(static_cast<int>(f.special)) + " sign " +
-           std::to_string(f.sign_bits);
+    return std::string("e") + std::to_string(f.exponent_bits) + "m" +
+           std::to_string(f.mantissa_bits) + " specials " +
+           std::to_string(static_cast<int>(f.special)) + " sign " + std::to_string(f.sign_bits);
   };
   const auto even = exact::rounding::nearest_even;
   for (std::uint32_t p = 0; p <= f.mask(); ++p) {
@@ -117,9 +117,8 @@ template <int Least, int Most, specials Special>
 void check_shapes() {
   using s = shapes<Least, Most, Special>;
   tally t;
-  [&]<std::size_t... I>(std::index_sequence<I...>) {
-    (check_format<s::list[I]>(t), ...);
-  }(std::make_index_sequence<s::count>{});
+  [&]<std::size_t... I>(std::index_sequence<I...>) { (check_format<s::list[I]>(t), ...); }
+  (std::make_index_sequence<s::count>{});
   MESSAGE(s::count, " formats, ", t.total, " conversions");
 }
 
@@ -160,10 +159,10 @@ TEST_CASE("shapes of 9 to 16 bits and with other biases convert right in every m
   check_format<hb::format{2, 9, 1, specials::nan}>(t);
   check_format<hb::format{5, 6, 15, specials::nan, 0}>(t);
   check_format<hb::format{0, 11, -10}>(t);
-  check_format<hb::format{4, 3, 11, specials::fnuz}>(t);   // E4M3B11FNUZ
-  check_format<hb::format{4, 3, 0, specials::nan}>(t);     // large numbers only
+  check_format<hb::format{4, 3, 11, specials::fnuz}>(t);  // E4M3B11FNUZ
+  check_format<hb::format{4, 3, 0, specials::nan}>(t);    // large numbers only
   check_format<hb::format{5, 2, 40, specials::infinity}>(t);
-  check_format<hb::format{4, 3, 146, specials::none}>(t);  // multiples of 2^-148
-  check_format<hb::format{5, 3, 15, specials::nan, 0}>(t); // UE5M3: 248 to 254 are numbers
+  check_format<hb::format{4, 3, 146, specials::none}>(t);   // multiples of 2^-148
+  check_format<hb::format{5, 3, 15, specials::nan, 0}>(t);  // UE5M3: 248 to 254 are numbers
   check_format<hb::format{1, 14, 0, specials::none}>(t);
 }

@@ -40,9 +40,8 @@ inline std::vector<halfbyte::format> every_shape(int least, int most) {
           if (special == specials::fnuz && sign == 0) continue;
           if (special == specials::infinity && mantissa == 0) continue;
           if (special == specials::nan && exponent + mantissa < 2) continue;
-          const bool values_up_to_2_to_128 =
-              exponent == 8 && special != specials::infinity &&
-              !(special == specials::nan && mantissa == 0);
+          const bool values_up_to_2_to_128 = exponent == 8 && special != specials::infinity &&
+                                             !(special == specials::nan && mantissa == 0);
           if (values_up_to_2_to_128) continue;
           if (exponent == 8 && mantissa == 0 && sign == 1) continue;
           shapes.push_back(f);

@@ -13,22 +13,32 @@ namespace exact {
 
 inline const char* name(rounding mode) {
   switch (mode) {
-    case rounding::nearest_even: return "nearest_even";
-    case rounding::nearest_away: return "nearest_away";
-    case rounding::nearest_toward_zero: return "nearest_toward_zero";
-    case rounding::toward_zero: return "toward_zero";
-    case rounding::upward: return "upward";
-    case rounding::downward: return "downward";
-    case rounding::to_odd: return "to_odd";
+    case rounding::nearest_even:
+      return "nearest_even";
+    case rounding::nearest_away:
+      return "nearest_away";
+    case rounding::nearest_toward_zero:
+      return "nearest_toward_zero";
+    case rounding::toward_zero:
+      return "toward_zero";
+    case rounding::upward:
+      return "upward";
+    case rounding::downward:
+      return "downward";
+    case rounding::to_odd:
+      return "to_odd";
   }
   return "?";
 }
 
 inline const char* name(overflow rule) {
   switch (rule) {
-    case overflow::saturate: return "saturate";
-    case overflow::to_special: return "to_special";
-    case overflow::saturate_finite: return "saturate_finite";
+    case overflow::saturate:
+      return "saturate";
+    case overflow::to_special:
+      return "to_special";
+    case overflow::saturate_finite:
+      return "saturate_finite";
   }
   return "?";
 }

@@ -80,7 +80,8 @@ inline value from_ieee(std::uint64_t bits, int exponent_bits, int fraction_bits)
     return {fraction == 0 ? value::kind::infinite : value::kind::nan, negative, {}};
   }
   if (exponent == 0) return {value::kind::finite, negative, {fraction, 1 - bias - fraction_bits}};
-  return {value::kind::finite, negative,
+  return {value::kind::finite,
+          negative,
           {(std::uint64_t{1} << fraction_bits) + fraction, exponent - bias - fraction_bits}};
 }
 
@@ -200,7 +201,8 @@ struct grid {
     const auto largest = static_cast<std::uint32_t>(values.size() - 1);
     next = add(values.back(), {1, unit(largest)});
     has_infinity = is.special == special_patterns::ieee;
-    has_nan = is.special == special_patterns::highest || is.special == special_patterns::minus_zero ||
+    has_nan = is.special == special_patterns::highest ||
+              is.special == special_patterns::minus_zero ||
               (is.special == special_patterns::ieee && is.mantissa_bits > 0);
   }
 
@@ -246,13 +248,20 @@ struct grid {
     if (p.exact || p.below) return false;
     const bool odd = p.lower % 2 == 1;
     switch (mode) {
-      case rounding::nearest_even: return p.versus_middle > 0 || (p.versus_middle == 0 && odd);
-      case rounding::nearest_away: return p.versus_middle >= 0;
-      case rounding::nearest_toward_zero: return p.versus_middle > 0;
-      case rounding::toward_zero: return false;
-      case rounding::upward: return !negative;
-      case rounding::downward: return negative;
-      case rounding::to_odd: return !odd;
+      case rounding::nearest_even:
+        return p.versus_middle > 0 || (p.versus_middle == 0 && odd);
+      case rounding::nearest_away:
+        return p.versus_middle >= 0;
+      case rounding::nearest_toward_zero:
+        return p.versus_middle > 0;
+      case rounding::toward_zero:
+        return false;
+      case rounding::upward:
+        return !negative;
+      case rounding::downward:
+        return negative;
+      case rounding::to_odd:
+        return !odd;
     }
     return false;
   }
@@ -281,7 +290,8 @@ struct grid {
   /// The pattern of a magnitude pattern with a sign.
   std::uint32_t with_sign(std::uint32_t magnitude_pattern, bool negative) const {
     if (!negative) return magnitude_pattern;
-    if (is.fixed_point()) return (2 * is.sign_weight() - magnitude_pattern) % (2 * is.sign_weight());
+    if (is.fixed_point())
+      return (2 * is.sign_weight() - magnitude_pattern) % (2 * is.sign_weight());
     if (is.special == special_patterns::minus_zero && magnitude_pattern == 0) return 0;
     return magnitude_pattern + is.sign_weight();
   }
@@ -354,10 +364,9 @@ struct philox {
     for (int round = 0; round < 10; ++round) {
       const std::uint64_t a = product(0, counter[0]);
       const std::uint64_t b = product(1, counter[2]);
-      const std::uint32_t out[4] = {static_cast<std::uint32_t>(b >> 32) ^ counter[1] ^ k[0],
-                                    static_cast<std::uint32_t>(b),
-                                    static_cast<std::uint32_t>(a >> 32) ^ counter[3] ^ k[1],
-                                    static_cast<std::uint32_t>(a)};
+      const std::uint32_t out[4] = {
+          static_cast<std::uint32_t>(b >> 32) ^ counter[1] ^ k[0], static_cast<std::uint32_t>(b),
+          static_cast<std::uint32_t>(a >> 32) ^ counter[3] ^ k[1], static_cast<std::uint32_t>(a)};
       std::memcpy(counter, out, sizeof out);
       k[0] += 0x9E3779B9u;
       k[1] += 0xBB67AE85u;

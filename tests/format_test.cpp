@@ -1,6 +1,6 @@
-#include <doctest/doctest.h>
-
 #include <cstdint>
+
+#include <doctest/doctest.h>
 
 #include <halfbyte/format.hpp>
 
@@ -85,9 +85,9 @@ void agrees_with_the_definition(const format& f) {
 }  // namespace
 
 TEST_CASE("what a format says of itself follows from its definition, for the named formats") {
-  for (const format& f : {hb::e2m1, hb::e2m3, hb::e3m2, hb::e3m4, hb::e4m3, hb::e5m2, hb::e4m3fnuz,
-                          hb::e5m2fnuz, hb::ue8m0, hb::ue4m3, hb::bfloat16, hb::float16, hb::int8,
-                          hb::int4, hb::fixed8}) {
+  for (const format& f :
+       {hb::e2m1, hb::e2m3, hb::e3m2, hb::e3m4, hb::e4m3, hb::e5m2, hb::e4m3fnuz, hb::e5m2fnuz,
+        hb::ue8m0, hb::ue4m3, hb::bfloat16, hb::float16, hb::int8, hb::int4, hb::fixed8}) {
     agrees_with_the_definition(f);
   }
 }
@@ -98,23 +98,24 @@ TEST_CASE("what a format says of itself follows from its definition, for every s
   for (const format& f : shapes) agrees_with_the_definition(f);
 }
 
-TEST_CASE("what a format says of itself follows from its definition, for shapes of 12 and 16 bits") {
+TEST_CASE(
+    "what a format says of itself follows from its definition, for shapes of 12 and 16 bits") {
   for (const format& f : exact::every_shape(12, 12)) agrees_with_the_definition(f);
   for (const format& f : exact::every_shape(16, 16)) agrees_with_the_definition(f);
 }
 
 TEST_CASE("a format that cannot be held is not valid") {
-  CHECK(!format{8, 3, 127}.valid());                                // reaches 2^128
-  CHECK(!format{0, 0, 0}.valid());                                  // one bit, a sign
-  CHECK(!format{1, 0, 0, specials::none, 0}.valid());               // one bit
-  CHECK(!format{8, 8, 127, specials::infinity}.valid());            // 17 bits
-  CHECK(!format{9, 2, 255, specials::infinity}.valid());            // exponents beyond float
-  CHECK(!format{4, 3, 150}.valid());                                // below the smallest float
-  CHECK(!format{4, 3, -120}.valid());                               // above the largest float
-  CHECK(!format{4, 0, 7, specials::infinity}.valid());              // no pattern left for NaN
-  CHECK(!format{4, 3, 7, specials::fnuz, 0}.valid());               // no negative zero to take
-  CHECK(!format{0, 7, 0, specials::nan}.valid());                   // fixed point has no specials
-  CHECK(!format{0, 7, 0, specials::none, 0}.valid());               // fixed point is signed
+  CHECK(!format{8, 3, 127}.valid());                      // reaches 2^128
+  CHECK(!format{0, 0, 0}.valid());                        // one bit, a sign
+  CHECK(!format{1, 0, 0, specials::none, 0}.valid());     // one bit
+  CHECK(!format{8, 8, 127, specials::infinity}.valid());  // 17 bits
+  CHECK(!format{9, 2, 255, specials::infinity}.valid());  // exponents beyond float
+  CHECK(!format{4, 3, 150}.valid());                      // below the smallest float
+  CHECK(!format{4, 3, -120}.valid());                     // above the largest float
+  CHECK(!format{4, 0, 7, specials::infinity}.valid());    // no pattern left for NaN
+  CHECK(!format{4, 3, 7, specials::fnuz, 0}.valid());     // no negative zero to take
+  CHECK(!format{0, 7, 0, specials::nan}.valid());         // fixed point has no specials
+  CHECK(!format{0, 7, 0, specials::none, 0}.valid());     // fixed point is signed
   CHECK(!format{-1, 5, 0}.valid());
   CHECK(!format{4, -1, 7}.valid());
   CHECK(!format{4, 3, 7, specials::nan, 2}.valid());

@@ -23,8 +23,8 @@ inline bool fits(number x, int exponent_bits, int fraction_bits) {
 template <class Bits>
 void add_around(std::vector<Bits>& out, Bits middle) {
   const Bits sign = static_cast<Bits>(Bits{1} << (8 * sizeof(Bits) - 1));
-  for (const Bits b : {static_cast<Bits>(middle == 0 ? 0 : middle - 1), middle,
-                       static_cast<Bits>(middle + 1)}) {
+  for (const Bits b :
+       {static_cast<Bits>(middle == 0 ? 0 : middle - 1), middle, static_cast<Bits>(middle + 1)}) {
     out.push_back(b);
     out.push_back(b | sign);
   }
@@ -97,8 +97,8 @@ inline std::vector<std::uint64_t> edge_doubles() {
   }
   for (const std::uint64_t fraction :
        {std::uint64_t{0}, std::uint64_t{1}, std::uint64_t{0x7ffffffffffff},
-        std::uint64_t{0x8000000000000}, std::uint64_t{0xfffffffffffff},
-        std::uint64_t{0x20000000}, std::uint64_t{0x1fffffff}}) {
+        std::uint64_t{0x8000000000000}, std::uint64_t{0xfffffffffffff}, std::uint64_t{0x20000000},
+        std::uint64_t{0x1fffffff}}) {
     out.push_back(std::uint64_t{2047} << 52 | fraction);
     out.push_back(sign | std::uint64_t{2047} << 52 | fraction);
   }

@@ -1,8 +1,8 @@
-#include <doctest/doctest.h>
-
 #include <cstdint>
 #include <map>
 #include <string>
+
+#include <doctest/doctest.h>
 
 #include <halfbyte/minifloat.hpp>
 

@@ -1,11 +1,11 @@
-#include <doctest/doctest.h>
-
 #include <cstdint>
 #include <functional>
 #include <limits>
 #include <string>
 #include <type_traits>
 #include <vector>
+
+#include <doctest/doctest.h>
 
 #include <halfbyte/minifloat.hpp>
 
@@ -43,8 +43,8 @@ void for_each_format_to_16_bits(Function&& f) {
 
 template <hb::format F>
 std::string name() {
-  return "e" + std::to_string(F.exponent_bits) + "m" + std::to_string(F.mantissa_bits) + " bias " +
-         std::to_string(F.bias);
+  return std::string("e") + std::to_string(F.exponent_bits) + "m" +
+         std::to_string(F.mantissa_bits) + " bias " + std::to_string(F.bias);
 }
 
 /// The bits of the float that a value is; the one NaN that halfbyte decodes to.
@@ -145,13 +145,13 @@ TEST_CASE("every pattern of every format decodes to what its definition says") {
       const bool nan = v.what == exact::value::kind::nan;
       t.expect(x.is_nan() == nan && x.is_finite() == v.finite() &&
                    x.is_infinity() == (!nan && !v.finite()),
-               [&] { return "kind of " + name<F>() + " " + hex(p); });
+               [&] { return std::string("kind of ") + name<F>() + " " + hex(p); });
       if (v.finite()) {
         t.expect(exact::bits_of(static_cast<double>(x)) ==
                      exact::to_ieee(v.magnitude, v.negative, 11, 52),
-                 [&] { return "double of " + name<F>() + " " + hex(p); });
+                 [&] { return std::string("double of ") + name<F>() + " " + hex(p); });
         t.expect(exact::bits_of(static_cast<float>(x)) == want,
-                 [&] { return "float of " + name<F>() + " " + hex(p); });
+                 [&] { return std::string("float of ") + name<F>() + " " + hex(p); });
       }
     }
   });
@@ -229,12 +229,13 @@ TEST_CASE("values grow with the pattern, and the sign bit only turns the sign") 
   for_each_format_to_16_bits([&]<hb::format F>() {
     for (std::uint32_t p = 1; p <= F.max_pattern(); ++p) {
       const float x = hb::decode<F>(p);
-      t.expect(exact::compare(exact::of(hb::decode<F>(p - 1)).magnitude, exact::of(x).magnitude) < 0,
-               [&] { return name<F>() + " " + hex(p); });
+      t.expect(
+          exact::compare(exact::of(hb::decode<F>(p - 1)).magnitude, exact::of(x).magnitude) < 0,
+          [&] { return name<F>() + " " + hex(p); });
       if (F.has_sign() && !F.fixed_point()) {
-        t.expect((exact::bits_of(x) ^ exact::bits_of(hb::decode<F>(p | F.sign_mask()))) ==
-                     0x80000000u,
-                 [&] { return "sign of " + name<F>() + " " + hex(p); });
+        t.expect(
+            (exact::bits_of(x) ^ exact::bits_of(hb::decode<F>(p | F.sign_mask()))) == 0x80000000u,
+            [&] { return std::string("sign of ") + name<F>() + " " + hex(p); });
       }
     }
   });
@@ -415,7 +416,7 @@ TEST_CASE("integers of every type and size convert as the numbers they are") {
   for (int i = -128; i <= 127; ++i) {
     t.expect(minifloat<hb::bfloat16>(static_cast<signed char>(i)).pattern ==
                  hb::encode<hb::bfloat16>(static_cast<float>(i)),
-             [&] { return "signed char " + std::to_string(i); });
+             [&] { return std::string("signed char ") + std::to_string(i); });
   }
   CHECK(minifloat<hb::bfloat16>(static_cast<unsigned char>(0xff)).pattern ==
         hb::encode<hb::bfloat16>(255.0f));

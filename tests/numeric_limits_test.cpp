@@ -1,9 +1,9 @@
-#include <doctest/doctest.h>
-
 #include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <string>
+
+#include <doctest/doctest.h>
 
 #include <halfbyte/minifloat.hpp>
 

@@ -1,8 +1,8 @@
-#include <doctest/doctest.h>
-
 #include <cstdint>
 #include <limits>
 #include <string>
+
+#include <doctest/doctest.h>
 
 #include <halfbyte/minifloat.hpp>
 #include <halfbyte/overflow.hpp>
@@ -62,9 +62,9 @@ void agrees_near_the_largest(tally& t) {
   for (const std::uint32_t b : exact::edge_floats()) {
     if ((b & 0x7f800000u) != 0x7f800000u) inputs.push_back(double(exact::float_of(b)));
   }
-  for (const std::uint64_t b : {std::uint64_t{0x7ff} << 52, std::uint64_t{0xfff} << 52,
-                                std::uint64_t{0x7ff8} << 48, std::uint64_t{0xfff8} << 48,
-                                (std::uint64_t{0x7ff} << 52) + 1}) {
+  for (const std::uint64_t b :
+       {std::uint64_t{0x7ff} << 52, std::uint64_t{0xfff} << 52, std::uint64_t{0x7ff8} << 48,
+        std::uint64_t{0xfff8} << 48, (std::uint64_t{0x7ff} << 52) + 1}) {
     inputs.push_back(exact::double_of(b));
   }
   for (const double x : inputs) {
@@ -121,7 +121,8 @@ TEST_CASE("saturate_finite saturates finite numbers and keeps infinity") {
   row<hb::e2m1, hb::saturate_finite>{7, 0x7, 0xf, 0x7, 0xf, 0x7}.check();
 }
 
-TEST_CASE("a power-of-two scale takes its largest for what is above, its smallest for what is not") {
+TEST_CASE(
+    "a power-of-two scale takes its largest for what is above, its smallest for what is not") {
   CHECK(hb::encode<hb::ue8m0>(infinite_float) == 0xfe);
   CHECK(hb::encode<hb::ue8m0>(infinite_float, hb::nearest_even{}, hb::to_special{}) == 0xff);
   CHECK(hb::encode<hb::ue8m0>(0x1.fffffep127f) == 0xfe);
@@ -189,7 +190,8 @@ TEST_CASE("a NaN whose payload is small, or would carry when rounded, stays NaN"
   }
 }
 
-TEST_CASE("every rounding under every overflow rule is right around the largest number and beyond") {
+TEST_CASE(
+    "every rounding under every overflow rule is right around the largest number and beyond") {
   tally t;
   agrees_near_the_largest<hb::e2m1>(t);
   agrees_near_the_largest<hb::e2m3>(t);

@@ -1,10 +1,10 @@
-#include <doctest/doctest.h>
-
 #include <cstddef>
 #include <cstdint>
 #include <random>
 #include <string>
 #include <vector>
+
+#include <doctest/doctest.h>
 
 #include <halfbyte/format.hpp>
 #include <halfbyte/pack.hpp>
@@ -29,7 +29,8 @@ void packs(tally& t) {
     std::vector<std::uint32_t> patterns(n);
     for (auto& p : patterns) p = static_cast<std::uint32_t>(random()) & F.mask();
     const std::size_t size = hb::packed_bytes(F, static_cast<std::ptrdiff_t>(n));
-    t.expect(size == (n * bits + 7) / 8, [&] { return "size of " + std::to_string(n); });
+    t.expect(size == (n * bits + 7) / 8,
+             [&] { return std::string("size of ") + std::to_string(n); });
     std::vector<std::uint8_t> row(size);  // no byte more: a sanitizer sees a write beyond
     for (auto& byte : row) byte = static_cast<std::uint8_t>(random());
     const std::vector<std::uint8_t> before = row;
@@ -42,11 +43,13 @@ void packs(tally& t) {
       hb::store_packed<F>(row.data(), static_cast<std::ptrdiff_t>(i), dirty);
     }
     for (std::size_t i = 0; i < n; ++i) {
-      t.expect(hb::load_packed<F>(row.data(), static_cast<std::ptrdiff_t>(i)) == patterns[i],
-               [&] { return "element " + std::to_string(i) + " of " + std::to_string(n); });
+      t.expect(hb::load_packed<F>(row.data(), static_cast<std::ptrdiff_t>(i)) == patterns[i], [&] {
+        return std::string("element ") + std::to_string(i) + " of " + std::to_string(n);
+      });
       for (std::size_t k = 0; k < bits; ++k) {
-        t.expect(bit(row, i * bits + k) == ((patterns[i] >> k) % 2 == 1),
-                 [&] { return "bit " + std::to_string(k) + " of " + std::to_string(i); });
+        t.expect(bit(row, i * bits + k) == ((patterns[i] >> k) % 2 == 1), [&] {
+          return std::string("bit ") + std::to_string(k) + " of " + std::to_string(i);
+        });
       }
     }
     for (std::size_t i = n * bits; i < 8 * size; ++i) {
@@ -65,8 +68,9 @@ void changes_only_its_own_bits(tally& t) {
       hb::store_packed<F>(row.data(), static_cast<std::ptrdiff_t>(i), fill == 0 ? F.mask() : 0);
       for (std::size_t k = 0; k < 8 * row.size(); ++k) {
         const bool own = k >= i * bits && k < (i + 1) * bits;
-        t.expect(bit(row, k) == (own == (fill == 0)),
-                 [&] { return "bit " + std::to_string(k) + " for " + std::to_string(i); });
+        t.expect(bit(row, k) == (own == (fill == 0)), [&] {
+          return std::string("bit ") + std::to_string(k) + " for " + std::to_string(i);
+        });
       }
     }
   }
@@ -85,10 +89,11 @@ void scales(tally& t) {
   }
   for (std::size_t i = 0; i < 7; ++i) {
     t.expect(hb::load_scale<F>(bytes.data(), static_cast<std::ptrdiff_t>(i)) == patterns[i],
-             [&] { return "scale " + std::to_string(i); });
+             [&] { return std::string("scale ") + std::to_string(i); });
     for (std::size_t k = 0; k < size; ++k) {
-      t.expect(bytes[i * size + k] == ((patterns[i] >> (8 * k)) & 0xff),
-               [&] { return "byte " + std::to_string(k) + " of scale " + std::to_string(i); });
+      t.expect(bytes[i * size + k] == ((patterns[i] >> (8 * k)) & 0xff), [&] {
+        return std::string("byte ") + std::to_string(k) + " of scale " + std::to_string(i);
+      });
     }
   }
 }

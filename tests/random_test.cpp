@@ -1,14 +1,14 @@
 // Philox against its published answers, and stochastic rounding by every random word rather than
 // by statistics.
 
-#include <doctest/doctest.h>
-
 #include <algorithm>
 #include <cstdint>
 #include <random>
 #include <set>
 #include <string>
 #include <vector>
+
+#include <doctest/doctest.h>
 
 #include <halfbyte/minifloat.hpp>
 #include <halfbyte/random.hpp>
@@ -31,7 +31,7 @@ static_assert(hb::philox4x32({{0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}},
                              {{0xa4093822, 0x299f31d0}}) ==
               hb::philox_words{{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}});
 static_assert(hb::random_bits(0, 0, 0) == 0x6627e8d5 && hb::random_bits(0, 0, 3) == 0x9b00dbd8);
-static_assert(hb::random_bits(0, 0, 4) == 0xf8e4cca4);  // counter {1, 0, 0, 0}, by Random123
+static_assert(hb::random_bits(0, 0, 4) == 0xf8e4cca4);   // counter {1, 0, 0, 0}, by Random123
 static_assert(hb::random_bits(42, 0, 1) == 0x77f5493b);  // key {42, 0}, by Random123
 
 namespace {
@@ -108,8 +108,8 @@ void every_word(tally& t, std::size_t pairs, bool round_fraction) {
       }
     }
     std::uint64_t want = g.words_up(v.magnitude, Bits, round_fraction);
-    const std::uint32_t upper = g.finish(g.find(v.magnitude), true, v.negative,
-                                         exact::overflow::to_special);
+    const std::uint32_t upper =
+        g.finish(g.find(v.magnitude), true, v.negative, exact::overflow::to_special);
     if (upper == still) want = 0;  // saturated: up is where it stood
     t.expect(moved == want && monotone && neighbours_only && (moved == 0 || up_pattern == upper),
              [&] {
@@ -156,9 +156,9 @@ void thirty_two_bits(tally& t, const std::vector<Source>& inputs) {
     const auto words = [&] { return hex(exact::bits_of(x)); };
     if (still == upper) continue;
     t.expect(words_up<F, hb::stochastic<>>(x, still) == g.words_up(v.magnitude, 32, false), words);
-    t.expect(words_up<F, hb::stochastic_unbiased<32>>(x, still) ==
-                 g.words_up(v.magnitude, 32, true),
-             words);
+    t.expect(
+        words_up<F, hb::stochastic_unbiased<32>>(x, still) == g.words_up(v.magnitude, 32, true),
+        words);
   }
 }
 
@@ -280,7 +280,8 @@ TEST_CASE("of all words of 32 bits, exactly the stated number moves each float u
   thirty_two_bits<hb::bfloat16>(t, 20);
 }
 
-TEST_CASE("bits of a double below the random word are cut, or round it to nearest even, as stated") {
+TEST_CASE(
+    "bits of a double below the random word are cut, or round it to nearest even, as stated") {
   tally t;
   const auto check = [&]<hb::format F>() {
     const auto inputs = long_tails<F>();
@@ -294,7 +295,8 @@ TEST_CASE("bits of a double below the random word are cut, or round it to neares
   check.operator()<hb::bfloat16>();
 }
 
-TEST_CASE("a number that the format holds never moves, whatever the word, nor do infinity and NaN") {
+TEST_CASE(
+    "a number that the format holds never moves, whatever the word, nor do infinity and NaN") {
   tally t;
   const auto check = [&]<hb::format F>() {
     for (std::uint32_t p = 0; p <= F.mask(); ++p) {
@@ -302,13 +304,13 @@ TEST_CASE("a number that the format holds never moves, whatever the word, nor do
       const std::uint32_t want = hb::encode<F>(x, hb::nearest_even{}, hb::to_special{});
       for (const std::uint32_t word : {0u, 1u, 0x7fffffffu, 0x80000000u, 0xffffffffu}) {
         const exact::draw d = exact::draw_of(word, seed);
-        t.expect(hb::encode<F>(x, hb::stochastic<>{seed, d.stream}, hb::to_special{}, d.index) ==
-                         want &&
-                     hb::encode<F>(x, hb::stochastic<4>{seed, d.stream}, hb::to_special{},
-                                   d.index) == want &&
-                     hb::encode<F>(x, hb::stochastic_unbiased<8>{seed, d.stream},
-                                   hb::to_special{}, d.index) == want,
-                 [&] { return hex(p) + " with " + hex(word); });
+        t.expect(
+            hb::encode<F>(x, hb::stochastic<>{seed, d.stream}, hb::to_special{}, d.index) == want &&
+                hb::encode<F>(x, hb::stochastic<4>{seed, d.stream}, hb::to_special{}, d.index) ==
+                    want &&
+                hb::encode<F>(x, hb::stochastic_unbiased<8>{seed, d.stream}, hb::to_special{},
+                              d.index) == want,
+            [&] { return hex(p) + " with " + hex(word); });
       }
     }
   };
@@ -323,11 +325,22 @@ TEST_CASE("a number that the format holds never moves, whatever the word, nor do
   check.operator()<hb::int4>();
 }
 
+TEST_CASE("far below the smallest, a lost bit still decides a tie of the word") {
+  // 2^-33 of the smallest of e4m3 is half of one word of 2^32.
+  const double half_word = exact::to_double({1, -9 - 33});
+  const double above = exact::double_of(exact::bits_of(half_word) + 1);
+  CHECK(words_up<hb::e4m3, hb::stochastic_unbiased<32>>(half_word, 0) == 0);
+  CHECK(words_up<hb::e4m3, hb::stochastic_unbiased<32>>(above, 0) == 1);
+  CHECK(words_up<hb::e4m3, hb::stochastic_unbiased<32>>(3 * half_word, 0) == 2);
+  CHECK(words_up<hb::e4m3, hb::stochastic<>>(above, 0) == 0);
+}
+
 TEST_CASE("stochastic rounding of -x is that of x with the sign turned, for the same word") {
   tally t;
   std::mt19937_64 random(9);
   for (int i = 0; i < 20000; ++i) {
-    const float x = exact::float_of(static_cast<std::uint32_t>(random() % 0x0c000000u + 0x3a000000u));
+    const float x =
+        exact::float_of(static_cast<std::uint32_t>(random() % 0x0c000000u + 0x3a000000u));
     const hb::stochastic<> rounding{random(), random()};
     const std::uint64_t index = random();
     t.expect((hb::encode<hb::e4m3>(x, rounding, hb::saturate{}, index) ^ 0x80u) ==

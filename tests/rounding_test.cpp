@@ -1,12 +1,12 @@
 // Every deterministic rounding of every named format against the oracle, from every bfloat16 and
 // half, and from the floats and doubles at which a rounding can go wrong.
 
-#include <doctest/doctest.h>
-
 #include <cstdint>
 #include <random>
 #include <string>
 #include <vector>
+
+#include <doctest/doctest.h>
 
 #include <halfbyte/minifloat.hpp>
 #include <halfbyte/rounding.hpp>
@@ -57,7 +57,7 @@ void compare(tally& t, const std::vector<Source>& sources, Make&& value_of) {
     const std::uint32_t want =
         g.round(v, p, exact::rounding::nearest_even, exact::overflow::saturate);
     t.expect(plain == want, [&] {
-      return "by default e" + std::to_string(F.exponent_bits) + "m" +
+      return std::string("by default e") + std::to_string(F.exponent_bits) + "m" +
              std::to_string(F.mantissa_bits) + " of " + std::to_string(double(x)) + " gave " +
              hex(plain) + ", not " + hex(want);
     });
@@ -166,9 +166,9 @@ TEST_CASE("a double rounds to float once, at every exponent, with ties to even")
   tally t;
   std::mt19937_64 random(21);
   for (std::uint64_t exponent = 0; exponent < 2047; ++exponent) {
-    for (const std::uint64_t tail : {std::uint64_t{0}, std::uint64_t{1}, std::uint64_t{0xfffffff},
-                                     std::uint64_t{0x10000000}, std::uint64_t{0x10000001},
-                                     std::uint64_t{0x1fffffff}}) {
+    for (const std::uint64_t tail :
+         {std::uint64_t{0}, std::uint64_t{1}, std::uint64_t{0xfffffff}, std::uint64_t{0x10000000},
+          std::uint64_t{0x10000001}, std::uint64_t{0x1fffffff}}) {
       const std::uint64_t head = (random() & 0x7fffff) << 29;
       const double x = exact::double_of((random() & 1) << 63 | exponent << 52 | head | tail);
       const exact::value v = exact::of(x);
@@ -180,15 +180,15 @@ TEST_CASE("a double rounds to float once, at every exponent, with ties to even")
       const bool next_is_beyond =
           !after.finite() || exact::compare(after.magnitude, v.magnitude) > 0;
       const bool sign = back.negative == v.negative;
-      t.expect(back.finite() && below && next_is_beyond && sign,
-               [&] { return "toward_zero of double " + hex(exact::bits_of(x)) + ": " + hex(got); });
+      t.expect(back.finite() && below && next_is_beyond && sign, [&] {
+        return std::string("toward_zero of double ") + hex(exact::bits_of(x)) + ": " + hex(got);
+      });
       // To nearest: compare with the middle of the two floats around x.
       if (!after.finite()) continue;
-      const int side =
-          exact::compare(v.magnitude, exact::middle(back.magnitude, after.magnitude));
+      const int side = exact::compare(v.magnitude, exact::middle(back.magnitude, after.magnitude));
       const std::uint32_t up = side > 0 || (side == 0 && got % 2 == 1) ? 1 : 0;
       t.expect(hb::encode<hb::float32>(x, hb::nearest_even{}, hb::to_special{}) == got + up,
-               [&] { return "nearest_even of double " + hex(exact::bits_of(x)); });
+               [&] { return std::string("nearest_even of double ") + hex(exact::bits_of(x)); });
     }
   }
 }
@@ -217,8 +217,9 @@ TEST_CASE("an exponent scale does not move because its source was rounded to bfl
 
 TEST_CASE("a wide integer is rounded once, not through float") {
   CHECK(hb::minifloat<hb::bfloat16>(16973823).pattern == 0x4b81);
-  CHECK(hb::minifloat<hb::bfloat16>((std::int64_t{1} << 62) + (std::int64_t{1} << 54) + 1).pattern ==
-        0x5e81);  // 2^62 * (1 + 2^-8) is a tie; the last bit says up
+  CHECK(
+      hb::minifloat<hb::bfloat16>((std::int64_t{1} << 62) + (std::int64_t{1} << 54) + 1).pattern ==
+      0x5e81);  // 2^62 * (1 + 2^-8) is a tie; the last bit says up
   CHECK(hb::minifloat<hb::bfloat16>((std::int64_t{1} << 62) + (std::int64_t{1} << 54)).pattern ==
         0x5e80);
 }
@@ -227,11 +228,12 @@ TEST_CASE("rounding to odd and then to nearest is rounding once") {
   tally t;  // half has 8 bits more than e5m2, at the same exponents
   std::mt19937_64 random(22);
   for (int i = 0; i < 200000; ++i) {
-    const float x = exact::float_of(static_cast<std::uint32_t>(random()) % 0x0b000000u + 0x39000000u);
+    const float x =
+        exact::float_of(static_cast<std::uint32_t>(random()) % 0x0b000000u + 0x39000000u);
     const auto odd = hb::minifloat<hb::float16>::from_pattern(
         hb::encode<hb::float16>(x, hb::to_odd{}, hb::to_special{}));
     t.expect(hb::encode<hb::e5m2>(odd) == hb::encode<hb::e5m2>(x),
-             [&] { return "of " + hex(exact::bits_of(x)); });
+             [&] { return std::string("of ") + hex(exact::bits_of(x)); });
   }
 }
 
@@ -256,7 +258,8 @@ TEST_CASE("a number far below the smallest of a format is zero or the smallest: 
   for (int k = -1074; k <= -20; ++k) {
     const double x = exact::to_double({1, k});
     const auto check = [&](std::uint32_t got, std::uint32_t want) {
-      t.expect(got == want, [&] { return "2^" + std::to_string(k) + " gave " + hex(got); });
+      t.expect(got == want,
+               [&] { return std::string("2^") + std::to_string(k) + " gave " + hex(got); });
     };
     check(hb::encode<hb::e5m2>(x), 0);
     check(hb::encode<hb::e5m2>(x, hb::upward{}), 1);

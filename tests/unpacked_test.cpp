@@ -1,9 +1,9 @@
-#include <doctest/doctest.h>
-
 #include <cstdint>
 #include <random>
 #include <string>
 #include <vector>
+
+#include <doctest/doctest.h>
 
 #include <halfbyte/minifloat.hpp>
 #include <halfbyte/unpacked.hpp>
@@ -56,11 +56,16 @@ struct wide_product {
 std::uint64_t significand(std::mt19937_64& random) {
   const std::uint64_t top = std::uint64_t{1} << 63;
   switch (random() % 5) {
-    case 0: return top | random();
-    case 1: return top | (random() << (random() % 63 + 1));
-    case 2: return top;
-    case 3: return ~std::uint64_t{0} << (random() % 64);
-    default: return top | (random() & ~std::uint64_t{0x1fffffff});
+    case 0:
+      return top | random();
+    case 1:
+      return top | (random() << (random() % 63 + 1));
+    case 2:
+      return top;
+    case 3:
+      return ~std::uint64_t{0} << (random() % 64);
+    default:
+      return top | (random() & ~std::uint64_t{0x1fffffff});
   }
 }
 
@@ -82,7 +87,7 @@ TEST_CASE("every pattern of every small format unpacks to its value") {
       const hb::unpacked x = hb::unpack<F>(p);
       t.expect(is(x, g.meaning(p)), [&] { return hex(p); });
       t.expect(is(hb::magnitude(x), {g.meaning(p).what, false, g.meaning(p).magnitude}),
-               [&] { return "magnitude of " + hex(p); });
+               [&] { return std::string("magnitude of ") + hex(p); });
     }
   };
   check.operator()<hb::e2m1>();
@@ -105,7 +110,8 @@ TEST_CASE("every pattern of every small format unpacks to its value") {
 TEST_CASE("floats and doubles of every exponent unpack to their values, subnormals and NaN too") {
   tally t;
   for (const std::uint32_t b : exact::edge_floats()) {
-    t.expect(is(hb::unpack(exact::float_of(b)), exact::from_ieee(b, 8, 23)), [&] { return hex(b); });
+    t.expect(is(hb::unpack(exact::float_of(b)), exact::from_ieee(b, 8, 23)),
+             [&] { return hex(b); });
   }
   for (const std::uint64_t b : exact::edge_doubles()) {
     t.expect(is(hb::unpack(exact::double_of(b)), exact::from_ieee(b, 11, 52)),
@@ -117,7 +123,8 @@ TEST_CASE("floats and doubles of every exponent unpack to their values, subnorma
     const auto f = static_cast<std::uint32_t>(b);
     t.expect(is(hb::unpack(exact::double_of(b)), exact::from_ieee(b, 11, 52)),
              [&] { return hex(b); });
-    t.expect(is(hb::unpack(exact::float_of(f)), exact::from_ieee(f, 8, 23)), [&] { return hex(f); });
+    t.expect(is(hb::unpack(exact::float_of(f)), exact::from_ieee(f, 8, 23)),
+             [&] { return hex(f); });
   }
 }
 
@@ -133,7 +140,7 @@ TEST_CASE("an integer times a power of two unpacks to itself") {
     const exact::value shifted{exact::value::kind::finite, negative, {n, k + 37}};
     if (n != 0) {
       t.expect(is(hb::times_exp2(hb::unpack_integer(n, k, negative), 37), shifted),
-               [&] { return "times 2^37 of " + hex(n); });
+               [&] { return std::string("times 2^37 of ") + hex(n); });
     }
   }
   CHECK(is(hb::unpack_integer(0, 5, true), {exact::value::kind::finite, true, {0, 0}}));
@@ -144,8 +151,8 @@ TEST_CASE("magnitudes compare as numbers") {
   std::mt19937_64 random(33);
   std::vector<hb::unpacked> numbers{zero};
   for (int i = 0; i < 300; ++i) {
-    numbers.push_back(finite(significand(random), static_cast<int>(random() % 5) - 2,
-                             random() % 2 == 0));
+    numbers.push_back(
+        finite(significand(random), static_cast<int>(random() % 5) - 2, random() % 2 == 0));
   }
   for (const auto& a : numbers) {
     for (const auto& b : numbers) {
@@ -180,7 +187,9 @@ TEST_CASE("a product has the highest 64 bits of the exact one, and its last bit 
   }
 }
 
-TEST_CASE("a quotient has 63 bits of the exact one, and its last bit is sticky, as is that of the dividend") {
+TEST_CASE(
+    "a quotient has 63 bits of the exact one, and its last bit is sticky, as is that of the "
+    "dividend") {
   tally t;
   std::mt19937_64 random(35);
   for (int i = 0; i < 100000; ++i) {
@@ -190,9 +199,10 @@ TEST_CASE("a quotient has 63 bits of the exact one, and its last bit is sticky, 
     const int eb = static_cast<int>(random() % 300) - 150;
     const hb::unpacked q = hb::quotient(finite(a, ea), finite(b, eb, true));
     t.expect(q.kind == hb::number_kind::finite && q.negative && (q.significand >> 63) == 1,
-             [&] { return "form of " + hex(a) + " / " + hex(b); });
+             [&] { return std::string("form of ") + hex(a) + " / " + hex(b); });
     const int e = q.exponent - (ea - eb);
-    t.expect(e == 0 || e == -1, [&] { return "exponent of " + hex(a) + " / " + hex(b); });
+    t.expect(e == 0 || e == -1,
+             [&] { return std::string("exponent of ") + hex(a) + " / " + hex(b); });
     // Long division, bit by bit: floor(even * 2^(63 - e) / b), where even is a without bit 0.
     const std::uint64_t even = a & ~std::uint64_t{1};
     std::uint64_t rest = 0, quotient = 0;
@@ -211,7 +221,8 @@ TEST_CASE("a quotient has 63 bits of the exact one, and its last bit is sticky, 
     }
     const std::uint64_t sticky = rest != 0 || a % 2 == 1 ? 1 : 0;
     t.expect(!overflow && q.significand == (quotient | sticky), [&] {
-      return hex(a) + " / " + hex(b) + ": " + hex(q.significand) + ", not " + hex(quotient | sticky);
+      return hex(a) + " / " + hex(b) + ": " + hex(q.significand) + ", not " +
+             hex(quotient | sticky);
     });
   }
 }
@@ -236,7 +247,24 @@ TEST_CASE("a quotient rounded to a format is the exact ratio rounded, ties inclu
   }
 }
 
-TEST_CASE("products of specials: zero times infinity is NaN, NaN stays, the sign is the product's") {
+TEST_CASE("the sticky bit breaks a tie wherever the last place stands") {
+  const std::uint64_t one = std::uint64_t{1} << 63;
+  for (int k = -6; k < 8; ++k) {
+    CAPTURE(k);
+    const std::uint32_t plain = hb::encode<hb::e4m3>(finite(one, k));
+    const std::uint64_t tie = one | (one >> 4);  // halfway from 2^k to the next number
+    CHECK(hb::encode<hb::e4m3>(finite(tie, k)) == plain);
+    CHECK(hb::encode<hb::e4m3>(finite(tie | 1, k)) == plain + 1);
+  }
+  CHECK(hb::encode<hb::e4m3>(finite(one, -10)) == 0);
+  CHECK(hb::encode<hb::e4m3>(finite(one | 1, -10)) == 1);
+  CHECK(hb::encode<hb::e4m3>(finite(one | 1, -11)) == 0);
+  CHECK(hb::encode<hb::e2m1>(finite(one, -2)) == 0);
+  CHECK(hb::encode<hb::e2m1>(finite(one | 1, -2)) == 1);
+}
+
+TEST_CASE(
+    "products of specials: zero times infinity is NaN, NaN stays, the sign is the product's") {
   const hb::unpacked two = finite(std::uint64_t{1} << 63, 1, true);
   CHECK(hb::product(zero, infinite).kind == hb::number_kind::nan);
   CHECK(hb::product(infinite, zero).kind == hb::number_kind::nan);
@@ -262,15 +290,15 @@ TEST_CASE("a square root has 32 bits: its square is at most x, that of the next 
     const hb::unpacked root = hb::square_root(x);
     const std::uint64_t r = root.significand >> 32;
     t.expect((root.significand & 0xffffffffu) == 0 && (root.significand >> 63) == 1,
-             [&] { return "form of the root of " + hex(x.significand); });
+             [&] { return std::string("form of the root of ") + hex(x.significand); });
     // root = r * 2^(exponent - 31)
     const exact::number below{r * r, 2 * (root.exponent - 31)};
     t.expect(exact::compare(below, magnitude_of(x)) <= 0,
-             [&] { return "root too large of " + hex(x.significand); });
+             [&] { return std::string("root too large of ") + hex(x.significand); });
     if (r < 0xffffffffu) {
       const exact::number above{(r + 1) * (r + 1), 2 * (root.exponent - 31)};
       t.expect(exact::compare(above, magnitude_of(x)) > 0,
-               [&] { return "root too small of " + hex(x.significand); });
+               [&] { return std::string("root too small of ") + hex(x.significand); });
     }
   }
   for (std::uint64_t n = 1; n < 3000; ++n) {  // exact squares, even and odd exponents
@@ -293,7 +321,7 @@ TEST_CASE("an unpacked number returns to the float and the double it came from")
     if (v.finite()) {
       t.expect(exact::bits_of(hb::to_double(hb::unpack(exact::float_of(b)))) ==
                    exact::to_ieee(v.magnitude, v.negative, 11, 52),
-               [&] { return "double of " + hex(b); });
+               [&] { return std::string("double of ") + hex(b); });
     }
   }
 }

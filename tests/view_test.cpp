@@ -1,10 +1,10 @@
-#include <doctest/doctest.h>
-
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <type_traits>
 #include <vector>
+
+#include <doctest/doctest.h>
 
 #include <halfbyte/view.hpp>
 

@@ -65,11 +65,12 @@ finding one(const char* format, const char* rounding, std::uint32_t step,
     const double high = static_cast<double>(hb::minifloat<F>::from_pattern(p + 1));
     const auto middle = hb::bit_cast<std::uint64_t>((low + high) / 2);
     for (std::uint64_t nudge = 0; nudge < 100; ++nudge) {
-      for (const double x : {hb::bit_cast<double>(middle + nudge),
-                             hb::bit_cast<double>(middle - nudge)}) {
+      for (const double x :
+           {hb::bit_cast<double>(middle + nudge), hb::bit_cast<double>(middle - nudge)}) {
         for (const double signed_x : {x, -x}) {
           ++f.total;
-          if (ours(signed_x) != canonical<F>(by_llvm(signed_x, semantics, mode)) && ++f.wrong <= 3) {
+          if (ours(signed_x) != canonical<F>(by_llvm(signed_x, semantics, mode)) &&
+              ++f.wrong <= 3) {
             std::printf("    %a: ours %x, theirs %x\n", signed_x,
                         static_cast<unsigned>(ours(signed_x)),
                         static_cast<unsigned>(by_llvm(signed_x, semantics, mode)));

@@ -52,7 +52,9 @@ struct fp6 {
 };
 
 struct fp4 {
-  static std::uint32_t from(float x) { return __nv_cvt_float_to_fp4(x, __NV_E2M1, cudaRoundNearest); }
+  static std::uint32_t from(float x) {
+    return __nv_cvt_float_to_fp4(x, __NV_E2M1, cudaRoundNearest);
+  }
   static std::uint32_t from(double x) {
     return __nv_cvt_double_to_fp4(x, __NV_E2M1, cudaRoundNearest);
   }
@@ -81,7 +83,8 @@ finding doubles(const char* name) {
   };
   std::mt19937_64 random(1);
   for (int i = 0; i < 20'000'000; ++i) {
-    const std::uint64_t near = (random() >> 12) | (993 + random() % 60) << 52 | (random() & 1) << 63;
+    const std::uint64_t near =
+        (random() >> 12) | (993 + random() % 60) << 52 | (random() & 1) << 63;
     const std::uint64_t any = random();
     const double x = hb::bit_cast<double>(i % 2 == 0 ? near : any);
     if (x == x) compare(x);
@@ -129,11 +132,10 @@ finding sixteen_bits(const char* name) {
 template <hb::format F, class Cuda, class Overflow>
 finding all_sources(const char* name, std::uint32_t step) {
   std::printf("%s\n", name);
-  finding f = sweep("  float", step,
-                    [](std::uint32_t b) {
-                      return hb::encode<F>(to_float(b), hb::nearest_even{}, Overflow{});
-                    },
-                    [](std::uint32_t b) { return Cuda::from(to_float(b)); });
+  finding f = sweep(
+      "  float", step,
+      [](std::uint32_t b) { return hb::encode<F>(to_float(b), hb::nearest_even{}, Overflow{}); },
+      [](std::uint32_t b) { return Cuda::from(to_float(b)); });
   f = f + doubles<F, Cuda, Overflow>("  double");
   return f + sixteen_bits<F, Cuda, Overflow>("  half and bfloat16");
 }
@@ -141,13 +143,14 @@ finding all_sources(const char* name, std::uint32_t step) {
 /// Power-of-two scales. CUDA ignores the sign, so negative numbers are taken positive on our side.
 template <class Rounding, class Overflow>
 finding scales(const char* name, std::uint32_t step, cudaRoundMode mode, __nv_saturation_t sat) {
-  return sweep(name, step,
-               [](std::uint32_t b) {
-                 return hb::encode<hb::ue8m0>(to_float(b & 0x7fffffffu), Rounding{}, Overflow{});
-               },
-               [=](std::uint32_t b) {
-                 return std::uint32_t{__nv_cvt_float_to_e8m0(to_float(b), sat, mode)};
-               });
+  return sweep(
+      name, step,
+      [](std::uint32_t b) {
+        return hb::encode<hb::ue8m0>(to_float(b & 0x7fffffffu), Rounding{}, Overflow{});
+      },
+      [=](std::uint32_t b) {
+        return std::uint32_t{__nv_cvt_float_to_e8m0(to_float(b), sat, mode)};
+      });
 }
 
 /// Every pattern of F decoded, through half where CUDA goes through half.
@@ -173,10 +176,14 @@ finding patterns(const char* name, Decode decode) {
 int main(int argc, char** argv) {
   const std::uint32_t step = step_of(argc, argv, 1);
   finding f;
-  f = f + all_sources<hb::e4m3, fp8<__NV_E4M3, __NV_SATFINITE>, hb::saturate>("e4m3 saturate", step);
-  f = f + all_sources<hb::e4m3, fp8<__NV_E4M3, __NV_NOSAT>, hb::to_special>("e4m3 to_special", step);
-  f = f + all_sources<hb::e5m2, fp8<__NV_E5M2, __NV_SATFINITE>, hb::saturate>("e5m2 saturate", step);
-  f = f + all_sources<hb::e5m2, fp8<__NV_E5M2, __NV_NOSAT>, hb::to_special>("e5m2 to_special", step);
+  f = f +
+      all_sources<hb::e4m3, fp8<__NV_E4M3, __NV_SATFINITE>, hb::saturate>("e4m3 saturate", step);
+  f = f +
+      all_sources<hb::e4m3, fp8<__NV_E4M3, __NV_NOSAT>, hb::to_special>("e4m3 to_special", step);
+  f = f +
+      all_sources<hb::e5m2, fp8<__NV_E5M2, __NV_SATFINITE>, hb::saturate>("e5m2 saturate", step);
+  f = f +
+      all_sources<hb::e5m2, fp8<__NV_E5M2, __NV_NOSAT>, hb::to_special>("e5m2 to_special", step);
   f = f + all_sources<hb::e2m3, fp6<__NV_E2M3>, hb::saturate>("e2m3", step);
   f = f + all_sources<hb::e3m2, fp6<__NV_E3M2>, hb::saturate>("e3m2", step);
   f = f + all_sources<hb::e2m1, fp4, hb::saturate>("e2m1", step);
@@ -184,10 +191,10 @@ int main(int argc, char** argv) {
   std::printf("ue8m0\n");
   f = f + scales<hb::toward_zero, hb::saturate>("  toward_zero saturate", step, cudaRoundZero,
                                                 __NV_SATFINITE);
-  f = f + scales<hb::upward, hb::saturate>("  upward saturate", step, cudaRoundPosInf,
-                                           __NV_SATFINITE);
-  f = f + scales<hb::upward, hb::to_special>("  upward to_special", step, cudaRoundPosInf,
-                                             __NV_NOSAT);
+  f = f +
+      scales<hb::upward, hb::saturate>("  upward saturate", step, cudaRoundPosInf, __NV_SATFINITE);
+  f = f +
+      scales<hb::upward, hb::to_special>("  upward to_special", step, cudaRoundPosInf, __NV_NOSAT);
 
   std::printf("decode\n");
   f = f + patterns<hb::e4m3>("  e4m3", [](std::uint32_t p) {
