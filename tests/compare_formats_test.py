@@ -82,6 +82,17 @@ def test_first_look(folder):
     assert page.tags["tr"] > len(rows) and "script" not in page.tags and not page.links
 
 
+def test_choices(folder):
+    """Options may come before the file, and names with commas between or one by one."""
+    result = run(folder, "--tensors", "*.query.*", "--scale", "absmax", "--scale", "four_over_six,absmax",
+                 "--format", "nvfp4,mxfp4", "--rounding", "upward", "--report", "", SAMPLE)
+    assert result.returncode == 0, result.stderr
+    rows = [line.split()[:3] for line in result.stdout.splitlines() if "upward" in line]
+    assert rows == [["nvfp4", "absmax", "upward"], ["nvfp4", "four_over_six", "upward"],
+                    ["mxfp4", "absmax", "upward"]], rows
+    assert "1 of 6 tensors" in result.stdout and not list(folder.iterdir())
+
+
 def test_checkpoints(folder):
     """What --write leaves is what the three layouts say, and near the weights."""
     source, notes = read(SAMPLE)
@@ -153,7 +164,7 @@ def test_names_in_the_page(folder):
     assert "script" not in Page(text).tags and "&lt;script&gt;" in text and "\x1b" not in text
 
 
-for test in [test_first_look, test_checkpoints, test_bad_files, test_names_in_the_page]:
+for test in [test_first_look, test_choices, test_checkpoints, test_bad_files, test_names_in_the_page]:
     with tempfile.TemporaryDirectory() as scratch:
         test(pathlib.Path(scratch))
     print("passed:", test.__doc__)

@@ -54,6 +54,12 @@ names scale_rules(const std::string& format) {
   return result;
 }
 
+names every_scale_rule() {
+  names result;
+  hb::for_each_scale_rule([&result](auto rule) { result.push_back(hb::name(rule)); });
+  return result;
+}
+
 names roundings() {
   names result;
   hb::for_each_rounding([&result](auto rounding) { result.push_back(hb::name(rounding)); });
@@ -61,8 +67,8 @@ names roundings() {
 }
 
 std::vector<choice> choices(names formats, names rules, names policies) {
-  names every_rule{"default"};
-  hb::for_each_scale_rule([&every_rule](auto rule) { every_rule.push_back(hb::name(rule)); });
+  names every_rule = every_scale_rule();
+  every_rule.push_back("default");
   formats = selected(formats, block_formats(), "block format");
   rules = selected(rules, every_rule, "scale rule");
   policies = selected(policies, roundings(), "rounding");

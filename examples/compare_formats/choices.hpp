@@ -28,6 +28,7 @@ constexpr bool suits() {
 /// What there is to choose from; the first scale rule of a format is its default.
 std::vector<std::string> block_formats();
 std::vector<std::string> scale_rules(const std::string& format);
+std::vector<std::string> every_scale_rule();
 std::vector<std::string> roundings();
 
 /// Every choice of these formats, scale rules and roundings: "all" stands for all there are, and

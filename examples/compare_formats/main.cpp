@@ -183,6 +183,12 @@ void run(const arguments& asked) {
   }
 }
 
+std::string listed(const std::string& what, const std::vector<std::string>& names) {
+  std::string text = what + ":";
+  for (const std::string& name : names) text += " " + name;
+  return text + "\n";
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -192,10 +198,12 @@ int main(int argc, char** argv) {
   app.add_option("--tensors", asked.tensors,
                  "only those with such a name: * any text, ? any character")
       ->capture_default_str();
-  app.add_option("--format", asked.formats, "block formats, or all")->delimiter(',');
-  app.add_option("--scale", asked.scales, "scale rules, or all, or default (each format's own)")
-      ->delimiter(',');
-  app.add_option("--rounding", asked.roundings, "roundings, or all")->delimiter(',');
+  const auto several = [&app](const char* name, std::vector<std::string>& into, const char* what) {
+    app.add_option(name, into, what)->delimiter(',')->allow_extra_args(false);
+  };
+  several("--format", asked.formats, "block formats with commas between, or all");
+  several("--scale", asked.scales, "scale rules, or all, or default: each format's own");
+  several("--rounding", asked.roundings, "roundings, or all");
   app.add_option("--report", asked.report, "HTML file to write; \"\" for none")
       ->capture_default_str();
   app.add_option("--write", asked.write, "safetensors file to write, quantized");
@@ -204,8 +212,9 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   app.footer(
       "Without --format, --scale and --rounding: every format as it comes, and every scale rule "
-      "and\n"
-      "rounding of mxfp4 and nvfp4. Time is that of quantize(), on one thread.");
+      "and\nrounding of mxfp4 and nvfp4. Time is that of quantize().\n\n" +
+      listed("Block formats", block_formats()) + listed("Scale rules", every_scale_rule()) +
+      listed("Roundings", roundings()));
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
