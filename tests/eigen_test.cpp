@@ -385,6 +385,22 @@ TEST_CASE("sums of products do not stall where sums in the format would") {
   CHECK(hb::product(a, b) == Eigen::MatrixXf::Constant(4, 4, 256));
 }
 
+TEST_CASE("sums of the elements are taken in float and rounded once") {
+  const auto a = small_integers<float8_e4m3>(31, 40, 27);
+  const Eigen::MatrixXf x = a.cast<float>();
+  CHECK(a.sum() == float8_e4m3(x.sum()));
+  CHECK(a.transpose().array().sum() == float8_e4m3(x.sum()));
+  CHECK(a.block(1, 2, 20, 30).sum() == float8_e4m3(x.block(1, 2, 20, 30).sum()));
+  CHECK((a + a).sum() == float8_e4m3(2 * x.sum()));
+  CHECK(a.trace() == float8_e4m3(x.trace()));
+  const Eigen::Matrix<float8_e4m3, 1, Eigen::Dynamic> columns = a.colwise().sum();
+  const Eigen::RowVectorXf expected = x.colwise().sum();
+  CHECK(columns == expected.cast<float8_e4m3>());
+  const Eigen::Matrix<float8_e4m3, 4, 4> fixed = a.block<4, 4>(3, 3);
+  CHECK(fixed.sum() == float8_e4m3(x.block<4, 4>(3, 3).sum()));
+  CHECK(static_cast<float>(vector_of<float8_e4m3>::Ones(256).sum()) == 256);
+}
+
 TEST_CASE("every kind of product of minifloats is the exact sum rounded once") {
   using T = float8_e4m3;
   const auto a = small_integers<T>(23, 70, 17), b = small_integers<T>(70, 19, 18);

@@ -314,7 +314,7 @@ struct random_impl<halfbyte::minifloat<F>> {
   }
 };
 
-// Every way in which Eigen multiplies two dense matrices, and its dot product.
+// Every way in which Eigen multiplies two dense matrices, its sums and its dot product.
 template <class Lhs, class Rhs>
   requires halfbyte::detail::minifloat_operands<Lhs, Rhs>
 struct generic_product_impl<Lhs, Rhs, DenseShape, DenseShape, InnerProduct>
@@ -356,6 +356,20 @@ struct product_evaluator<Product<Lhs, Rhs, LazyProduct>, Tag, DenseShape, DenseS
 
  private:
   matrix result;
+};
+
+/// sum(), and what is made of it: in float, rounded once.
+template <halfbyte::format F, class Evaluator>
+struct redux_traits<scalar_sum_op<halfbyte::minifloat<F>, halfbyte::minifloat<F>>, Evaluator> {
+  enum { Traversal = DefaultTraversal, Unrolling = NoUnrolling };
+};
+template <halfbyte::format F, class Evaluator>
+struct redux_impl<scalar_sum_op<halfbyte::minifloat<F>, halfbyte::minifloat<F>>, Evaluator,
+                  DefaultTraversal, NoUnrolling> {
+  template <class Sum, class XprType>
+  static halfbyte::minifloat<F> run(const Evaluator&, const Sum&, const XprType& x) {
+    return halfbyte::minifloat<F>(x.template cast<float>().sum());
+  }
 };
 
 template <class Lhs, class Rhs>
