@@ -19,9 +19,12 @@
 #include <halfbyte/scale_rule.hpp>
 #include <halfbyte/scale.hpp>
 #include <halfbyte/block.hpp>
+#include <halfbyte/hadamard.hpp>
 #include <halfbyte/quantized.hpp>
 #include <halfbyte/simd_plan.hpp>
 #include <halfbyte/simd.hpp>
+#include <halfbyte/convert.hpp>
+#include <halfbyte/transform.hpp>
 #include <halfbyte/quantize.hpp>
 #include <halfbyte/error.hpp>
 #include <halfbyte/names.hpp>

@@ -37,6 +37,7 @@ namespace halfbyte::detail::baseline {
 #include <halfbyte/simd/baseline.inc>
 #include <halfbyte/simd/encode.inc>
 #include <halfbyte/simd/decode.inc>
+#include <halfbyte/simd/hadamard.inc>
 #include <halfbyte/simd/block.inc>
 // clang-format on
 }  // namespace halfbyte::detail::baseline
@@ -57,6 +58,7 @@ namespace halfbyte::detail::avx2 {
 #include <halfbyte/simd/avx2.inc>
 #include <halfbyte/simd/encode.inc>
 #include <halfbyte/simd/decode.inc>
+#include <halfbyte/simd/hadamard.inc>
 #include <halfbyte/simd/block.inc>
 // clang-format on
 }  // namespace halfbyte::detail::avx2
@@ -75,6 +77,7 @@ namespace halfbyte::detail::avx512 {
 #include <halfbyte/simd/avx512.inc>
 #include <halfbyte/simd/encode.inc>
 #include <halfbyte/simd/decode.inc>
+#include <halfbyte/simd/hadamard.inc>
 #include <halfbyte/simd/block.inc>
 // clang-format on
 }  // namespace halfbyte::detail::avx512
@@ -116,7 +119,7 @@ inline instruction_set& active_instruction_set() {
 /// Calls `run(kernels{})` with the kernels of the active instruction set; false where there is
 /// none, and the caller has a loop of its own to run.
 template <class Run>
-bool with_kernels(const Run& run) {
+bool with_kernels([[maybe_unused]] const Run& run) {
   switch (active_instruction_set()) {
 #if defined(HALFBYTE_VECTORS)
     case instruction_set::baseline:

@@ -1,0 +1,60 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+
+#include <halfbyte/hadamard.hpp>
+#include <halfbyte/simd.hpp>
+#include <halfbyte/view.hpp>
+
+namespace halfbyte {
+
+namespace detail {
+
+template <bool Inverse>
+void hadamard_rows(matrix_view<float> x, int n, sign_vector signs) {
+  const char* name = Inverse ? "halfbyte::inverse_hadamard" : "halfbyte::hadamard";
+  if (!has_hadamard(n) || x.cols % n != 0) {
+    throw std::invalid_argument(std::string(name) + ": blocks of " + std::to_string(n) + " in " +
+                                std::to_string(x.cols) + " columns");
+  }
+  const bool power_of_two = hadamard_base(n) == 1;
+  const float scale = hadamard_scale(n);
+#if defined(_OPENMP)
+#pragma omp parallel for schedule(static) if (x.rows > 1)
+#endif
+  for (std::ptrdiff_t i = 0; i < x.rows; ++i) {
+    bool done = false;
+    with_kernels([&](auto kernels) {
+      if (!power_of_two || n < kernels.word) return;
+      for (std::ptrdiff_t j = 0; j < x.cols; j += n) {
+        kernels.hadamard(x.row(i) + j, n, scale, signs.bits, Inverse);
+      }
+      done = true;
+    });
+    for (std::ptrdiff_t j = 0; j < x.cols && !done; j += n) {
+      if constexpr (Inverse) {
+        inverse_hadamard(x.row(i) + j, n, signs);
+      } else {
+        hadamard(x.row(i) + j, n, signs);
+      }
+    }
+  }
+}
+
+}  // namespace detail
+
+/// `hadamard` of each n consecutive numbers of each row of x, in place. The bits are those of the
+/// scalar function. Throws std::invalid_argument unless n has a transform and divides the columns.
+inline void hadamard(matrix_view<float> x, int n, sign_vector signs = {}) {
+  detail::hadamard_rows<false>(x, n, signs);
+}
+
+/// `inverse_hadamard` of each n consecutive numbers of each row of x, in place.
+inline void inverse_hadamard(matrix_view<float> x, int n, sign_vector signs = {}) {
+  detail::hadamard_rows<true>(x, n, signs);
+}
+
+}  // namespace halfbyte
