@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <stdexcept>
 
 #include <halfbyte/cuda/sm90_tiles.cuh>
 #include <halfbyte/cuda/wgmma.cuh>
@@ -92,11 +93,14 @@ struct gemm_sm90_blockwise {
 #endif
     }
 
-    /// Queues the product. Rows of A and B 16-byte aligned; all matrices in device memory.
+    /// Queues the product. Rows of A and B 16-byte aligned; all matrices in device memory; both
+    /// operands' scales of one type.
     static void launch(const operand_matrix& a, const block_scales& scale_a,
                        const operand_matrix& b, const block_scales& scale_b,
                        const output_matrix& d, const epilogue& how, cudaStream_t stream,
                        int band = 0) {
+        if (scale_a.exponents != scale_b.exponents)
+            throw std::invalid_argument("gemm_sm90_blockwise: scales of two types");
         prepare_kernel<gemm_sm90_blockwise>();
         arguments p{make_sm90_arguments<Tile>(A, a, B, b, d, how, band), scale_a, scale_b};
         launch_kernel<gemm_sm90_blockwise>(p, persistent_blocks<Tile>(p.order), stream);
@@ -129,12 +133,20 @@ private:
                 const std::uint32_t target =
                     ptx::shared_address(scales + at.stage * stage_scales + lane);
 #pragma unroll
-                for (int i = 0; i < each_a; ++i, source_a[i - 1] += step_a)
+                for (int i = 0; i < each_a; ++i) {
                     p.scale_a.fetch(source_a[i], target + 4 * lanes * i);
+                    source_a[i] += step_a;
+                }
 #pragma unroll
-                for (int i = 0; i < each_b; ++i, source_b[i - 1] += step_b)
+                for (int i = 0; i < each_b; ++i) {
                     if (brings_b) p.scale_b.fetch(source_b[i], target + 4 * (scales_a + lanes * i));
-                ptx::copy_async_arrive(ring.full(at.stage));
+                    source_b[i] += step_b;
+                }
+                if (p.scale_a.exponents) {
+                    ptx::mbarrier_arrive(ring.full(at.stage));
+                } else {
+                    ptx::copy_async_arrive(ring.full(at.stage));
+                }
                 at.advance();
             }
         }

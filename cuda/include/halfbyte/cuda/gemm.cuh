@@ -1,0 +1,134 @@
+#pragma once
+
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+
+#include <halfbyte/cuda/element.cuh>
+#include <halfbyte/cuda/fold.cuh>
+#include <halfbyte/cuda/gemm_sm80.cuh>
+#include <halfbyte/cuda/gemm_sm90.cuh>
+#include <halfbyte/cuda/gemm_sm90_blockwise.cuh>
+#include <halfbyte/cuda/tensor_map.cuh>
+#include <halfbyte/cuda/unpack.cuh>
+
+/// D[M,N] = A[M,K] · B[N,K]ᵀ on device pointers: which kernel runs, by device and size.
+///
+/// Every function queues kernels on `stream` and returns; none allocates or synchronises, so all
+/// can be captured in a graph. Bad sizes throw std::invalid_argument before any launch.
+namespace halfbyte::cuda {
+
+/// Where the sums of FP8 products are kept: in the tensor core to the end, with 13 fraction bits
+/// on Hopper, or taken out into float every 128 of K.
+enum class accumulation { fast, promoted };
+
+namespace detail {
+
+inline void check_shapes(const char* function, int a_rows, int a_columns, int b_rows,
+                         int b_columns, const output_matrix& d) {
+    if (a_columns == b_columns && a_rows == d.rows && b_rows == d.columns && a_columns > 0 &&
+        d.stride >= d.columns)
+        return;
+    const auto size = [](int rows, int columns) {
+        return std::to_string(rows) + " x " + std::to_string(columns);
+    };
+    throw std::invalid_argument(std::string(function) + ": A " + size(a_rows, a_columns) + ", B " +
+                                size(b_rows, b_columns) + ", D " + size(d.rows, d.columns) +
+                                ", stride " + std::to_string(d.stride));
+}
+
+inline bool fits_sm90(const operand_matrix& a, const operand_matrix& b) {
+    return device_facts::current().architecture == 90 &&
+           fits_tensor_map(a.data, a.stride_bytes) && fits_tensor_map(b.data, b.stride_bytes);
+}
+
+/// Enough tiles of 128 x 256 in pairs to fill the device?
+inline bool fills_device(const output_matrix& d) {
+    const std::int64_t pairs =
+        static_cast<std::int64_t>((d.rows + 255) / 256) * ((d.columns + 255) / 256);
+    return 2 * pairs >= device_facts::current().multiprocessors * 3 / 4;
+}
+
+inline block_scaled_matrix as_blocks(const operand_matrix& m) {
+    return {static_cast<const std::uint8_t*>(m.data), m.stride_bytes, m.rows, m.columns, {}};
+}
+
+}  // namespace detail
+
+/// Elements that tensor cores take as they are: E4M3 and E5M2 in any mix, bfloat16, int8. Scales
+/// of the operands per row or per tensor are in `how`.
+///
+/// On Hopper rows that are 16-byte aligned; anything else, and other GPUs, take the sm_80 path,
+/// which sums in float whatever `sums` says (int8 there is exact up to 2^24).
+template <element A, element B, output O>
+void gemm(const operand_matrix& a, const operand_matrix& b, const output_matrix& d,
+          const epilogue& how, cudaStream_t stream, accumulation sums = accumulation::fast) {
+    detail::check_shapes("gemm", a.rows, a.columns, b.rows, b.columns, d);
+    if (d.rows == 0 || d.columns == 0) return;
+    if (!detail::fits_sm90(a, b))
+        return launch_gemm_sm80<A, 0, B, 0, O>(detail::as_blocks(a), {}, detail::as_blocks(b), {},
+                                               d, how, stream);
+    if constexpr (bits_of(A) == 8 && A != element::int8) {
+        if (sums == accumulation::promoted)
+            return gemm_sm90_blockwise<A, B, O, sm90_tile_medium, blockwise::unscaled>::launch(
+                a, {}, b, {}, d, how, stream);
+    }
+    if (detail::fills_device(d)) {
+        gemm_sm90<A, B, O, sm90_tile_large>::launch(a, b, d, how, stream);
+    } else {
+        gemm_sm90<A, B, O, sm90_tile_small>::launch(a, b, d, how, stream);
+    }
+}
+
+/// FP8 with a scale for each 1 x 128 block of A, and for each 128 x 128 or 1 x 128 block of B;
+/// sums are float every 128. Hopper only.
+template <element A, element B, output O, blockwise Scales>
+void gemm_blockwise(const operand_matrix& a, const block_scales& scale_a, const operand_matrix& b,
+                    const block_scales& scale_b, const output_matrix& d, const epilogue& how,
+                    cudaStream_t stream) {
+    detail::check_shapes("gemm_blockwise", a.rows, a.columns, b.rows, b.columns, d);
+    if (d.rows == 0 || d.columns == 0) return;
+    gemm_sm90_blockwise<A, B, O, sm90_tile_medium, Scales>::launch(a, scale_a, b, scale_b, d, how,
+                                                                   stream);
+}
+
+/// MXFP4 × MXFP4 at the speed of FP8: `a` and `b` as `fold` made them from `packed_a`, `packed_b`.
+///
+/// The few rows that could not be folded are multiplied from their packed form, exactly as all
+/// others up to the order of summation: a block of rows and then of columns, over empty lists as
+/// a rule. Scales of the operands are theirs; `how.a` and `how.b` must be unset.
+template <output O>
+void gemm_mxfp4(const folded_matrix& a, const block_scaled_matrix& packed_a,
+                const folded_matrix& b, const block_scaled_matrix& packed_b,
+                const output_matrix& d, const epilogue& how, cudaStream_t stream,
+                accumulation sums = accumulation::fast) {
+    if (how.a.scale != nullptr || how.b.scale != nullptr)
+        throw std::invalid_argument("gemm_mxfp4: the operands bring their scales");
+    epilogue scaled = how;
+    scaled.a = {a.scale, true};
+    scaled.b = {b.scale, true};
+    gemm<element::e4m3, element::e4m3, O>({a.data, a.stride_bytes, a.rows, a.columns},
+                                          {b.data, b.stride_bytes, b.rows, b.columns}, d, scaled,
+                                          stream, sums);
+    // D of an unfit row now holds what a row of zeros gives; bias is not added twice.
+    epilogue rest = how;
+    if (rest.accumulate) rest.bias = nullptr;
+    using enum element;
+    launch_gemm_sm80<e2m1, 32, e2m1, 32, O>(packed_a, {a.unfit_rows, a.unfit_count, nullptr},
+                                            packed_b, {}, d, rest, stream);
+    launch_gemm_sm80<e2m1, 32, e2m1, 32, O>(packed_a, {}, packed_b,
+                                            {b.unfit_rows, b.unfit_count, a.unfit}, d, rest,
+                                            stream);
+}
+
+/// Block-scaled operands of any two kinds, MX (Block 32) or NVFP4 (16), without room to expand
+/// them: the sm_80 path. With room, `unpack` and a bfloat16 `gemm` are several times faster.
+template <element A, int BlockA, element B, int BlockB, output O>
+void gemm_packed(const block_scaled_matrix& a, const block_scaled_matrix& b,
+                 const output_matrix& d, const epilogue& how, cudaStream_t stream) {
+    detail::check_shapes("gemm_packed", a.rows, a.columns, b.rows, b.columns, d);
+    if (d.rows == 0 || d.columns == 0) return;
+    launch_gemm_sm80<A, BlockA, B, BlockB, O>(a, {}, b, {}, d, how, stream);
+}
+
+}  // namespace halfbyte::cuda

@@ -1,0 +1,154 @@
+#pragma once
+
+#include <cstdint>
+
+#include <cuda_runtime.h>
+
+#include <halfbyte/cuda/decode.cuh>
+#include <halfbyte/cuda/element.cuh>
+#include <halfbyte/cuda/epilogue.cuh>
+#include <halfbyte/cuda/error.cuh>
+#include <halfbyte/cuda/ptx.cuh>
+
+namespace halfbyte::cuda {
+
+/// Rows of an operand to multiply instead of all: `list[0 .. *count)`, both on the device.
+struct row_selection {
+    const int* list = nullptr;
+    const int* count = nullptr;
+    const std::uint8_t* skipped = nullptr;  // rows of the other operand to leave out, or null
+
+    __device__ int size(int rows) const { return list == nullptr ? rows : *count; }
+    __device__ int row(int i) const { return list == nullptr ? i : list[i]; }
+};
+
+/// D = epilogue(A · Bᵀ) for any pair of operands, on any GPU from sm_80 on.
+///
+/// Elements times block scales become bfloat16 (exact), 64 x 64 outputs per block of four warps
+/// are summed in float by mma.sync. The simple path: correct first. It is also the exact path for
+/// a few rows that another kernel cannot take: then blocks beyond the selection leave at once.
+template <element A, int BlockA, element B, int BlockB, output O>
+struct gemm_sm80 {
+    static constexpr int tile = 64, tile_k = 32, threads = 128;
+    static constexpr int line = tile_k + 8;  // elements; the gap spreads lines over the banks
+
+    struct arguments {
+        block_scaled_matrix a, b;
+        row_selection rows_a, rows_b;
+        epilogue how;
+        output_matrix d;
+    };
+
+    static __device__ void run(const arguments& p) {
+        __shared__ alignas(16) std::uint16_t shared_a[tile * line], shared_b[tile * line];
+        const int count_a = p.rows_a.size(p.a.rows), count_b = p.rows_b.size(p.b.rows);
+        const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
+        const int warp_m = warp / 2 * 32, warp_n = warp % 2 * 32;
+        const int tiles_n = (count_b + tile - 1) / tile;
+        const std::int64_t tiles = static_cast<std::int64_t>((count_a + tile - 1) / tile) * tiles_n;
+        for (std::int64_t t = blockIdx.x; t < tiles; t += gridDim.x) {
+            const int first_m = static_cast<int>(t / tiles_n) * tile;
+            const int first_n = static_cast<int>(t % tiles_n) * tile;
+            float sum[2][4][4] = {};
+            for (int k = 0; k < p.a.columns; k += tile_k) {
+                __syncthreads();
+                load<A, BlockA>(shared_a, p.a, p.rows_a, count_a, first_m, k);
+                load<B, BlockB>(shared_b, p.b, p.rows_b, count_b, first_n, k);
+                __syncthreads();
+#pragma unroll
+                for (int step = 0; step < tile_k; step += 16) {
+                    std::uint32_t a[2][4], b[2][4];
+#pragma unroll
+                    for (int i = 0; i < 2; ++i) {
+                        ptx::ldmatrix_x4(ptx::shared_address(
+                                             shared_a + (warp_m + 16 * i + lane % 16) * line +
+                                             step + lane / 16 * 8),
+                                         a[i]);
+                        ptx::ldmatrix_x4(ptx::shared_address(
+                                             shared_b + (warp_n + 16 * i + lane % 16) * line +
+                                             step + lane / 16 * 8),
+                                         b[i]);
+                    }
+#pragma unroll
+                    for (int i = 0; i < 2; ++i)
+#pragma unroll
+                        for (int j = 0; j < 4; ++j)
+                            ptx::mma_bf16(sum[i][j], a[i], b[j / 2][j % 2], b[j / 2][2 + j % 2]);
+                }
+            }
+#pragma unroll
+            for (int i = 0; i < 2; ++i)
+#pragma unroll
+                for (int j = 0; j < 4; ++j)
+#pragma unroll
+                    for (int e = 0; e < 4; ++e)
+                        store(p, first_m + warp_m + 16 * i + lane / 4 + e / 2 * 8,
+                              first_n + warp_n + 8 * j + lane % 4 * 2 + e % 2, count_a, count_b,
+                              sum[i][j][e]);
+        }
+    }
+
+private:
+    /// 64 rows of 32 elements as bfloat16: each thread four times four elements of one row.
+    template <element E, int BlockSize>
+    static __device__ void load(std::uint16_t* shared, const block_scaled_matrix& m,
+                                const row_selection& rows, int count, int first, int k) {
+#pragma unroll
+        for (int i = 0; i < tile * tile_k / 4 / threads; ++i) {
+            const int index = static_cast<int>(threadIdx.x) + i * threads;
+            const int r = index / (tile_k / 4), c = index % (tile_k / 4) * 4;
+            std::uint32_t words[2] = {0, 0};
+            if (first + r < count) {
+                const int row = rows.row(first + r);
+                const std::uint8_t* elements = m.data + row * m.stride_bytes;
+                float x[4] = {};
+#pragma unroll
+                for (int j = 0; j < 4; ++j)
+                    if (k + c + j < m.columns)
+                        x[j] = load_element<E>(elements, k + c + j) *
+                               load_scale<BlockSize>(m.scales, row, k + c + j);
+                words[0] = ptx::to_bfloat16x2(x[0], x[1]);
+                words[1] = ptx::to_bfloat16x2(x[2], x[3]);
+            }
+            *reinterpret_cast<uint2*>(shared + r * line + c) = {words[0], words[1]};
+        }
+    }
+
+    static __device__ void store(const arguments& p, int i, int j, int count_a, int count_b,
+                                 float sum) {
+        if (i >= count_a || j >= count_b) return;
+        const int m = p.rows_a.row(i), n = p.rows_b.row(j);
+        if (p.rows_a.skipped != nullptr && p.rows_a.skipped[n] != 0) return;
+        if (p.rows_b.skipped != nullptr && p.rows_b.skipped[m] != 0) return;
+        const double scale = static_cast<double>(p.how.alpha * p.how.a(m, p.d.rows)) *
+                             static_cast<double>(p.how.b(n, p.d.columns));
+        float value = static_cast<float>(sum * scale);
+        if (p.how.bias != nullptr) value += p.how.bias[n];
+        if (p.how.accumulate) value += load_output<O>(p.d, m, n);
+        store_output<O>(p.d, m, n, value);
+    }
+};
+
+template <class K>
+static __global__ void __launch_bounds__(K::threads)
+    fallback_entry(const __grid_constant__ typename K::arguments arguments) {
+    K::run(arguments);
+}
+
+/// Queues the product of any two operands. BlockA, BlockB: 32 (MX), 16 (NVFP4) or 0 (no scales).
+template <element A, int BlockA, element B, int BlockB, output O>
+void launch_gemm_sm80(const block_scaled_matrix& a, const row_selection& rows_a,
+                      const block_scaled_matrix& b, const row_selection& rows_b,
+                      const output_matrix& d, const epilogue& how, cudaStream_t stream) {
+    using kernel = gemm_sm80<A, BlockA, B, BlockB, O>;
+    const std::int64_t tiles =
+        static_cast<std::int64_t>((a.rows + kernel::tile - 1) / kernel::tile) *
+        ((b.rows + kernel::tile - 1) / kernel::tile);
+    const bool selected = rows_a.list != nullptr || rows_b.list != nullptr;
+    const std::int64_t most = selected ? 1024 : 65535 * 8;
+    fallback_entry<kernel><<<static_cast<unsigned>(tiles < most ? tiles : most), kernel::threads,
+                             0, stream>>>({a, b, rows_a, rows_b, how, d});
+    check(cudaGetLastError());
+}
+
+}  // namespace halfbyte::cuda
