@@ -1,0 +1,182 @@
+// Matrices in vectors give the bytes of the scalar loops over blocks, in every instruction set.
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+#include <random>
+#include <utility>
+#include <vector>
+
+#include <halfbyte/minifloat.hpp>
+#include <halfbyte/quantize.hpp>
+
+#include "instruction_sets.hpp"
+
+namespace hb = halfbyte;
+
+namespace {
+
+enum class kind { normal, ties, ranges, special };
+
+/// Numbers of one kind: normally distributed; multiples of 1/8, so that many quotients are ties;
+/// blocks of very different and of subnormal size; zeros, infinities and NaNs among the others.
+std::vector<float> numbers(kind what, std::size_t n, std::uint64_t seed) {
+  std::mt19937_64 random(seed);
+  std::normal_distribution<float> normal;
+  std::vector<float> x(n);
+  int exponent = 0;
+  for (std::size_t i = 0; i < n; ++i) {
+    float v = normal(random);
+    if (what == kind::ties) v = static_cast<float>(static_cast<int>(random() % 97) - 48) / 8;
+    if (what == kind::ranges) {
+      if (i % 29 == 0) exponent = static_cast<int>(random() % 276) - 149;
+      v = std::ldexp(v, exponent);
+      if (random() % 50 == 0) v = -0.0f;
+    }
+    if (what == kind::special) {
+      if (random() % 300 == 0) v = std::numeric_limits<float>::infinity();
+      if (random() % 300 == 0) v = std::numeric_limits<float>::quiet_NaN();
+      if (i / 64 % 5 == 0) v = 0;
+      if (i / 64 % 7 == 0) v = std::ldexp(v, -130);
+    }
+    x[i] = v;
+  }
+  return x;
+}
+
+template <class T>
+std::vector<T> as(const std::vector<float>& x) {
+  if constexpr (std::is_same_v<T, float>) {
+    return x;
+  } else {
+    std::vector<T> y;
+    for (const float v : x) y.push_back(T(v));
+    return y;
+  }
+}
+
+bool same(const std::vector<float>& a, const std::vector<float>& b) {
+  return std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
+}
+
+/// Everything that one matrix in B becomes.
+template <hb::block_format B>
+struct results {
+  hb::quantized<B> rows, cols, swizzled;
+  std::vector<float> back, fake;
+
+  template <class T, class Rounding, class Scale>
+  results(hb::matrix_view<const T> x, const Rounding& rounding, const Scale& rule)
+      : rows(hb::quantize<B>(x, rounding, rule)),
+        cols(hb::quantize_transposed<B>(x, rounding, rule)),
+        back(static_cast<std::size_t>(x.rows * x.cols)),
+        fake(back.size()) {
+    if constexpr (hb::scale_bytes(B.scale) == 1) {
+      swizzled = hb::quantize<B>(x, rounding, rule, {hb::scale_layout::swizzled_128x4, {}});
+    }
+    hb::dequantize(rows, hb::matrix_view<float>{back.data(), x.rows, x.cols});
+    hb::fake_quantize<B>(x, hb::matrix_view<float>{fake.data(), x.rows, x.cols}, rounding, rule);
+  }
+};
+
+template <hb::block_format B, class T = float, class Rounding = hb::nearest_even,
+          class Scale = hb::default_scale<B>>
+void compare(const Rounding& rounding = {}, const Scale& rule = {}) {
+  const std::pair<std::ptrdiff_t, std::ptrdiff_t> sizes[] = {
+      {1, 1}, {1, 7}, {3, 33}, {37, 160}, {18, 515}, {70, 16}};
+  for (const kind what : {kind::normal, kind::ties, kind::ranges, kind::special}) {
+    for (const auto& [rows, cols] : sizes) {
+      // A row starts anywhere: `offset` numbers into the matrix, with a stride of its own.
+      for (std::ptrdiff_t offset = 0; offset < (rows == 3 ? 16 : 1); ++offset) {
+        const std::ptrdiff_t stride = cols + offset;
+        const auto x = as<T>(numbers(what, static_cast<std::size_t>(rows * stride + 16), 7));
+        const hb::matrix_view<const T> view{x.data() + offset, rows, cols, stride};
+        hb::detail::active_instruction_set() = hb::detail::instruction_set::scalar;
+        const results<B> expected(view, rounding, rule);
+        for_each_instruction_set([&](const char* set) {
+          const results<B> got(view, rounding, rule);
+          INFO("vectors ", set, ", ", rows, " x ", cols, ", kind ", static_cast<int>(what));
+          CHECK(got.rows == expected.rows);
+          CHECK(got.cols == expected.cols);
+          CHECK(got.swizzled == expected.swizzled);
+          CHECK(same(got.back, expected.back));
+          CHECK(same(got.fake, expected.fake));
+        });
+      }
+    }
+  }
+}
+
+}  // namespace
+
+TEST_CASE("OCP MX formats, each power-of-two rule") {
+  compare<hb::mxfp4>();
+  compare<hb::mxfp4>(hb::nearest_even{}, hb::ceil_pow2{});
+  compare<hb::mxfp6_e2m3>();
+  compare<hb::mxfp8_e5m2>(hb::nearest_even{}, hb::nearest_pow2{});
+  compare<hb::mxint8>(hb::nearest_even{}, hb::ceil_pow2{});
+}
+
+TEST_CASE("NVFP4, rows and squares") {
+  compare<hb::nvfp4>();
+  compare<hb::nvfp4_2d>();
+}
+
+TEST_CASE("float scales: 1 x 128, rows, the whole matrix") {
+  compare<hb::fp8_1x128>();
+  compare<hb::per_row(hb::e4m3)>();
+  compare<hb::per_tensor(hb::e5m2)>();
+}
+
+TEST_CASE("other roundings draw the same bits and look at the same places") {
+  compare<hb::mxfp8_e4m3>(hb::upward{});
+  compare<hb::mxfp4>(hb::stochastic<8>{3, 4});
+  compare<hb::nvfp4>(hb::stochastic<8>{3, 4});
+  compare<hb::nvfp4>(hb::to_odd{});
+  compare<hb::fp8_1x128>(hb::downward{});
+}
+
+TEST_CASE("rules that look at the whole block") {
+  compare<hb::nvfp4>(hb::nearest_even{}, hb::four_over_six{});
+  compare<hb::mxfp4>(hb::nearest_even{}, hb::rms_clip{});
+}
+
+TEST_CASE("bfloat16 and float16 matrices") {
+  compare<hb::mxfp4, hb::minifloat<hb::bfloat16>>();
+  compare<hb::nvfp4, hb::minifloat<hb::float16>>();
+}
+
+TEST_CASE("numbers of a quantized matrix beyond the normal floats") {
+  // Every scale pattern, tensor scales that leave the normal range, every element.
+  for (const float tensor_scale : {1.0f, 0x1.234568p-3f, 0x1p-140f, 0x1.fffffep127f}) {
+    hb::quantized<hb::nvfp4> q(128, 16);
+    hb::quantized<hb::mxfp8_e5m2> mx(256, 256);
+    q.set_tensor_scale(tensor_scale);
+    for (std::size_t i = 0; i < q.scales().size(); ++i) {
+      q.scales()[i] = static_cast<std::uint8_t>(i % 128);
+      for (std::size_t k = 0; k < 8; ++k) {
+        q.elements()[8 * i + k] = static_cast<std::uint8_t>(2 * k | (2 * k + 1) << 4);
+      }
+    }
+    for (std::size_t i = 0; i < 65536; ++i) {
+      mx.elements()[i] = static_cast<std::uint8_t>(i);
+      mx.scales()[i / 32] = static_cast<std::uint8_t>(i / 256);
+    }
+    std::vector<float> expected(2048), expected_mx(65536);
+    hb::detail::active_instruction_set() = hb::detail::instruction_set::scalar;
+    hb::dequantize(q, hb::matrix_view<float>{expected.data(), 128, 16});
+    hb::dequantize(mx, hb::matrix_view<float>{expected_mx.data(), 256, 256});
+    for_each_instruction_set([&](const char* set) {
+      std::vector<float> got(2048), got_mx(65536);
+      hb::dequantize(q, hb::matrix_view<float>{got.data(), 128, 16});
+      hb::dequantize(mx, hb::matrix_view<float>{got_mx.data(), 256, 256});
+      INFO("vectors ", set, ", tensor scale ", tensor_scale);
+      CHECK(same(got, expected));
+      CHECK(same(got_mx, expected_mx));
+    });
+  }
+}
