@@ -29,14 +29,8 @@ std::string decimal(minifloat<F> x) {
   if (x.is_nan()) return "nan";
   const bool negative = (x.pattern & F.sign_mask()) != 0;
   if (x.is_infinity()) return negative ? "-inf" : "inf";
-  const auto value = static_cast<double>(x);
   char text[32];
-  for (int digits = 1; digits <= 9; ++digits) {
-    std::snprintf(text, sizeof text, "%.*g", digits, value);
-    double back = 0;
-    if (std::sscanf(text, "%lf", &back) == 1 && encode<float32>(back) == encode<float32>(x)) break;
-  }
-  return text;
+  return std::string(text, std::to_chars(text, text + sizeof text, static_cast<float>(x)).ptr);
 }
 
 /// A number with its bits: "0 10 1 = 3".
