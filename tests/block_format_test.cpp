@@ -76,7 +76,8 @@ TEST_CASE("block formats that cannot be held are not valid") {
   CHECK_FALSE(hb::block_format{hb::float16, hb::ue4m3, 1, 16, true}.valid());
   CHECK_FALSE(hb::block_format{{2, 1, 300}, hb::ue4m3, 1, 16}.valid());
   CHECK_FALSE(hb::block_format{hb::e2m1, {2, 1, 300}, 1, 16}.valid());
-  CHECK_FALSE(hb::block_format{hb::int8, hb::ue4m3, 1, 16, true}.valid());
+  CHECK(hb::block_format{hb::int8, hb::ue4m3, 1, 16, true}.valid());
+  CHECK(hb::block_format{hb::bfloat16, hb::bfloat16, 1, 16, true}.valid());
   CHECK(hb::block_format{hb::e3m4, hb::bfloat16, 1, 16, true}.valid());
   CHECK(hb::block_format{hb::bfloat16, hb::bfloat16, 1, 16}.valid());
   CHECK(hb::block_format{hb::float16, hb::float32, 0, 0}.valid());

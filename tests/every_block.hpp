@@ -82,7 +82,7 @@ void for_each_own_block_format(Function&& f) {
   f(block_format_constant<block_format{e1m1, halfbyte::e4m3, 2, 5, true}>{});
   f(block_format_constant<block_format{e2m2, halfbyte::float16, 3, 7}>{});
   f(block_format_constant<block_format{halfbyte::e3m4, halfbyte::bfloat16, 1, 8, true}>{});
-  f(block_format_constant<block_format{e5m6, halfbyte::e5m2, 1, 8}>{});
+  f(block_format_constant<block_format{e5m6, halfbyte::bfloat16, 1, 8, true}>{});
   f(block_format_constant<block_format{halfbyte::float16, halfbyte::ue8m0, 1, 8}>{});
   f(block_format_constant<block_format{halfbyte::int4, halfbyte::ue4m3, 4, 4, true}>{});
   f(block_format_constant<block_format{halfbyte::e4m3fnuz, halfbyte::float32, 2, 3}>{});

@@ -9,6 +9,7 @@
 #include <memory>
 #include <vector>
 
+#include <halfbyte/minifloat.hpp>
 #include <halfbyte/quantize.hpp>
 
 namespace hb = halfbyte;
