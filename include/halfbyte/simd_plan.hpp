@@ -184,9 +184,12 @@ struct dequantize_plan {
   }
   /// The magnitudes of e2m1 for scale `pattern`, up to the factor 2^(shift / 2^23).
   const std::uint32_t* magnitudes(std::uint32_t pattern) const {
-    if constexpr (moves) return e2m1_magnitudes;
-    if (pattern == 0) return scaled[8];
-    return scaled[(pattern >= 8 ? pattern : pattern << (4 - bit_width(pattern))) & 7];
+    if constexpr (moves) {
+      return e2m1_magnitudes;
+    } else {
+      if (pattern == 0) return scaled[8];
+      return scaled[(pattern >= 8 ? pattern : pattern << (4 - bit_width(pattern))) & 7];
+    }
   }
   std::uint32_t shift(std::uint32_t pattern) const {
     if constexpr (moves) return (pattern - 127) << 23;
