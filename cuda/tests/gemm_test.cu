@@ -1,4 +1,4 @@
-#include <halfbyte/cuda/gemm_sm90_blockwise.cuh>
+#include <halfbyte/cuda/gemm.cuh>
 
 #include "gemm_check.cuh"
 #include "gemm_model.hpp"
@@ -12,6 +12,13 @@ using launcher = void (*)(const operand_matrix&, const operand_matrix&, const ou
 
 template <element A, element B, output O, class Tile>
 constexpr launcher kernel = gemm_sm90<A, B, O, Tile>::launch;
+
+/// Whatever kernel the public function picks.
+template <element A, element B, output O, accumulation Sums>
+void any_kernel(const operand_matrix& a, const operand_matrix& b, const output_matrix& d,
+                const epilogue& how, cudaStream_t stream, int) {
+    gemm<A, B, O>(a, b, d, how, stream, Sums);
+}
 
 struct shape {
     int m, n, k;
@@ -83,6 +90,20 @@ void exact_cases(tally& expect, const std::string& what) {
             exact_case(expect, kernel<A, B, O, Tile>, A, B, O, s, 8, true, ++seed, what);
         }
     }
+}
+
+const shape few_rows[] = {{1, 64, 256},    {7, 200, 512},   {16, 1000, 2048}, {33, 129, 768},
+                          {64, 2048, 1024}, {100, 72, 4096}, {128, 520, 256},  {5, 40, 100}};
+
+template <element A, element B, output O, accumulation Sums>
+void public_cases(tally& expect, const std::string& what) {
+    std::uint64_t seed = 500;
+    for (const shape& s : few_rows) {
+        exact_case(expect, any_kernel<A, B, O, Sums>, A, B, O, s, 3, false, ++seed, what);
+        exact_case(expect, any_kernel<A, B, O, Sums>, A, B, O, s, 8, true, ++seed, what);
+    }
+    for (const shape& s : shapes)
+        exact_case(expect, any_kernel<A, B, O, Sums>, A, B, O, s, 8, false, ++seed, what);
 }
 
 /// 128-blocks of K with a power of two of their own, another in every block.
@@ -190,6 +211,8 @@ int main() {
         expect, "1x128 x 128x128");
     blockwise_cases<e4m3, e5m2, output::bfloat16, sm90_tile_medium, blockwise::rows_and_rows>(
         expect, "1x128 x 1x128");
+    public_cases<e4m3, e4m3, output::float32, accumulation::fast>(expect, "gemm e4m3");
+    public_cases<e5m2, e4m3, output::bfloat16, accumulation::promoted>(expect, "gemm promoted");
     for (int k : {16, 32, 64, 128, 512}) {
         model_case<e4m3, e4m3>(expect, k, "e4m3");
         model_case<e4m3, e5m2>(expect, k, "e4m3 x e5m2");

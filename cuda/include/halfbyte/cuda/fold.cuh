@@ -40,7 +40,7 @@ inline __device__ uint2 fold_word(std::uint32_t packed, const folded_magnitudes&
 /// are exact. A row with a nonzero block below that is unfit: its bytes and scale are zero and it
 /// is listed, in no particular order, for another path. A row with a NaN scale has scale NaN.
 struct folded_matrix {
-    std::uint8_t* data = nullptr;  // rows x columns
+    std::uint8_t* data = nullptr;  // rows x columns; null: only what follows is wanted
     std::int64_t stride_bytes = 0;
     int rows = 0, columns = 0;
     float* scale = nullptr;       // rows
@@ -75,6 +75,7 @@ static __global__ void __launch_bounds__(256)
         out.unfit[row] = unfit ? 1 : 0;
         if (unfit) out.unfit_rows[atomicAdd(out.unfit_count, 1)] = row;
     }
+    if (out.data == nullptr) return;
     auto* bytes = reinterpret_cast<uint4*>(out.data + row * out.stride_bytes);
     for (int block = lane; block < in.scales.blocks; block += 32) {
         const uint4 q = packed[block];

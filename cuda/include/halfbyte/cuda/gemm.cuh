@@ -3,12 +3,14 @@
 #include <cstdint>
 #include <stdexcept>
 #include <string>
+#include <type_traits>
 
 #include <halfbyte/cuda/element.cuh>
 #include <halfbyte/cuda/fold.cuh>
 #include <halfbyte/cuda/gemm_sm80.cuh>
 #include <halfbyte/cuda/gemm_sm90.cuh>
 #include <halfbyte/cuda/gemm_sm90_blockwise.cuh>
+#include <halfbyte/cuda/gemm_sm90_skinny.cuh>
 #include <halfbyte/cuda/tensor_map.cuh>
 #include <halfbyte/cuda/unpack.cuh>
 
@@ -49,6 +51,17 @@ inline bool fills_device(const output_matrix& d) {
     return 2 * pairs >= device_facts::current().multiprocessors * 3 / 4;
 }
 
+/// Calls `run` with the smallest instruction width that holds `rows`, if there is one.
+template <class F>
+bool with_skinny_width(int rows, F run) {
+    if (rows <= 8) return run(std::integral_constant<int, 8>{}), true;
+    if (rows <= 16) return run(std::integral_constant<int, 16>{}), true;
+    if (rows <= 32) return run(std::integral_constant<int, 32>{}), true;
+    if (rows <= 64) return run(std::integral_constant<int, 64>{}), true;
+    if (rows <= 128) return run(std::integral_constant<int, 128>{}), true;
+    return false;
+}
+
 inline block_scaled_matrix as_blocks(const operand_matrix& m) {
     return {static_cast<const std::uint8_t*>(m.data), m.stride_bytes, m.rows, m.columns, {}};
 }
@@ -72,6 +85,12 @@ void gemm(const operand_matrix& a, const operand_matrix& b, const output_matrix&
         if (sums == accumulation::promoted)
             return gemm_sm90_blockwise<A, B, O, sm90_tile_medium, blockwise::unscaled>::launch(
                 a, {}, b, {}, d, how, stream);
+    }
+    if constexpr (A == element::e4m3 && B == element::e4m3) {
+        if (a.columns % 256 == 0 && detail::with_skinny_width(d.rows, [&](auto m) {
+                gemm_sm90_skinny<false, m(), O>::launch(a, b, {}, nullptr, d, how, stream);
+            }))
+            return;
     }
     if (detail::fills_device(d)) {
         gemm_sm90<A, B, O, sm90_tile_large>::launch(a, b, d, how, stream);
@@ -119,6 +138,31 @@ void gemm_mxfp4(const folded_matrix& a, const block_scaled_matrix& packed_a,
     launch_gemm_sm80<e2m1, 32, e2m1, 32, O>(packed_a, {}, packed_b,
                                             {b.unfit_rows, b.unfit_count, a.unfit}, d, rest,
                                             stream);
+}
+
+/// Few rows of E4M3 activations times packed MXFP4 weights: reads half the bytes of FP8 weights.
+///
+/// `rows` is what `fold` makes of the weights once (its `data` may be null). A at most 128 rows, K a
+/// multiple of 256, else std::invalid_argument. Scales of A in `how.a`; `how.b` must be unset.
+template <output O>
+void gemm_packed_weights(const operand_matrix& a, const block_scaled_matrix& b,
+                         const folded_matrix& rows, const output_matrix& d, const epilogue& how,
+                         cudaStream_t stream) {
+    detail::check_shapes("gemm_packed_weights", a.rows, a.columns, b.rows, b.columns, d);
+    if (d.rows == 0 || d.columns == 0) return;
+    if (a.columns % 256 != 0 || how.b.scale != nullptr || d.rows > 128)
+        throw std::invalid_argument(
+            "gemm_packed_weights: at most 128 rows, K a multiple of 256, no scale of B");
+    detail::with_skinny_width(d.rows, [&](auto m) {
+        gemm_sm90_skinny<true, m(), O>::launch(a, {b.data, b.stride_bytes, b.rows, b.columns},
+                                               b.scales, rows.scale, d, how, stream);
+    });
+    epilogue rest = how;
+    if (rest.accumulate) rest.bias = nullptr;
+    using enum element;
+    launch_gemm_sm80<e4m3, 0, e2m1, 32, O>(detail::as_blocks(a), {}, b,
+                                           {rows.unfit_rows, rows.unfit_count, nullptr}, d, rest,
+                                           stream);
 }
 
 /// Block-scaled operands of any two kinds, MX (Block 32) or NVFP4 (16), without room to expand

@@ -56,7 +56,7 @@ struct gemm_sm90 {
                        const epilogue& how, cudaStream_t stream, int band = 0) {
         prepare_kernel<gemm_sm90>();
         const arguments p = make_sm90_arguments<Tile>(A, a, B, b, d, how, band);
-        launch_kernel<gemm_sm90>(p, persistent_blocks<Tile>(p.order), stream);
+        launch_kernel<gemm_sm90>(p, persistent_blocks<Tile>(p.order), stream, dim3(Tile::cluster));
     }
 
 private:
@@ -76,14 +76,14 @@ private:
             int previous = 0;
             for (int k = 0; k < p.k_steps; ++k) {
                 ptx::mbarrier_wait(ring.full(at.stage), at.parity);
-                const std::uint32_t stage =
+                const std::uint32_t a =
                     ring_memory + static_cast<std::uint32_t>(at.stage * Tile::stage_bytes);
-                const std::uint64_t a = wgmma_descriptor(stage + half);
-                const std::uint64_t b = wgmma_descriptor(stage + Tile::a_bytes);
+                const std::uint32_t b = a + Tile::a_bytes;
                 wgmma_fence();
 #pragma unroll
-                for (std::uint64_t j = 0; j < 4; ++j)
-                    multiply::run(sum, a + 2 * j, b + 2 * j, j != 0 || k != 0);
+                for (std::uint32_t j = 0; j < 4; ++j)
+                    multiply::run(sum, wgmma_descriptor(a + half + 32 * j),
+                                  wgmma_descriptor(b + 32 * j), j != 0 || k != 0);
                 wgmma_commit();
                 // The step before this one is done now: its stage may be filled again.
                 if (k > 0) {

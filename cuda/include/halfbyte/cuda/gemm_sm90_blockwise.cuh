@@ -103,7 +103,7 @@ struct gemm_sm90_blockwise {
             throw std::invalid_argument("gemm_sm90_blockwise: scales of two types");
         prepare_kernel<gemm_sm90_blockwise>();
         arguments p{make_sm90_arguments<Tile>(A, a, B, b, d, how, band), scale_a, scale_b};
-        launch_kernel<gemm_sm90_blockwise>(p, persistent_blocks<Tile>(p.order), stream);
+        launch_kernel<gemm_sm90_blockwise>(p, persistent_blocks<Tile>(p.order), stream, dim3(Tile::cluster));
     }
 
 private:
@@ -161,77 +161,83 @@ private:
                                     static_cast<std::uint32_t>(warp * writer::shared_bytes);
         typename Tile::position next, done;
         ring_position<1> factors_at;
-        // Multiplies the next stage into `part`.
-        const auto issue = [&](float(&part)[sums]) {
+        // Multiplies the next stage into `part`; reads its rows' scales, so that they are there
+        // when the sums are.
+        const auto issue = [&](float(&part)[sums], float& upper, float& lower) {
             ptx::mbarrier_wait(ring.full(next.stage), next.parity);
-            const std::uint32_t stage =
+            const std::uint32_t a =
                 ring_memory + static_cast<std::uint32_t>(next.stage * Tile::stage_bytes);
-            const std::uint64_t a = wgmma_descriptor(stage + half);
-            const std::uint64_t b = wgmma_descriptor(stage + Tile::a_bytes);
+            const std::uint32_t b = a + Tile::a_bytes;
             wgmma_fence();
 #pragma unroll
-            for (std::uint64_t j = 0; j < 4; ++j)
-                multiply::run(part, a + 2 * j, b + 2 * j, j != 0);
+            for (std::uint32_t j = 0; j < 4; ++j)
+                multiply::run(part, wgmma_descriptor(a + half + 32 * j),
+                              wgmma_descriptor(b + 32 * j), j != 0);
             wgmma_commit();
+            if constexpr (Scales != blockwise::unscaled) {
+                const float* scale = scales + next.stage * stage_scales;
+                const float* scale_a = scale + static_cast<int>(threadIdx.x) / 32 * 16 +
+                                       static_cast<int>(threadIdx.x) % 32 / 4;
+                upper = scale_a[0];
+                lower = scale_a[8];
+                if constexpr (Scales == blockwise::rows_and_tiles) {
+                    upper *= scale[scales_a];
+                    lower *= scale[scales_a];
+                }
+            }
             next.advance();
         };
         for (tile_walk<Tile> tile{p.order}; tile.find(); tile.advance()) {
             float total[sums], even[sums], odd[sums];
+            float even_upper = 1, even_lower = 1, odd_upper = 1, odd_lower = 1;
 #pragma unroll
             for (int i = 0; i < sums; ++i) total[i] = 0.0f;
-            issue(even);
+            issue(even, even_upper, even_lower);
             int left = p.k_steps - 1;
             for (; left >= 2; left -= 2) {
-                issue(odd);
+                issue(odd, odd_upper, odd_lower);
                 wgmma_wait<1>();
-                add_scaled(total, even, ring, done, scales);
-                issue(even);
+                add_scaled(total, even, even_upper, even_lower, ring, done, scales);
+                issue(even, even_upper, even_lower);
                 wgmma_wait<1>();
-                add_scaled(total, odd, ring, done, scales);
+                add_scaled(total, odd, odd_upper, odd_lower, ring, done, scales);
             }
             if (left == 1) {
-                issue(odd);
+                issue(odd, odd_upper, odd_lower);
                 wgmma_wait<1>();
-                add_scaled(total, even, ring, done, scales);
+                add_scaled(total, even, even_upper, even_lower, ring, done, scales);
                 wgmma_wait<0>();
-                add_scaled(total, odd, ring, done, scales);
+                add_scaled(total, odd, odd_upper, odd_lower, ring, done, scales);
             } else {
                 wgmma_wait<0>();
-                add_scaled(total, even, ring, done, scales);
+                add_scaled(total, even, even_upper, even_lower, ring, done, scales);
             }
             write_tile<writer>(p, state, tile, slabs, factors_at, total);
         }
     }
 
     /// total += part · scales of the stage, which then goes back to the loader.
-    static __device__ void add_scaled(float (&total)[sums], const float (&part)[sums],
-                                      const typename Tile::ring& ring,
+    static __device__ void add_scaled(float (&total)[sums], const float (&part)[sums], float upper,
+                                      float lower, const typename Tile::ring& ring,
                                       typename Tile::position& done, const float* scales) {
-        const int warp = static_cast<int>(threadIdx.x) / 32;
-        const int lane = static_cast<int>(threadIdx.x) % 32;
-        const float* scale_a = scales + done.stage * stage_scales + 16 * warp + lane / 4;
-        const float* scale_b = scales + done.stage * stage_scales + scales_a;
-        if constexpr (Scales == blockwise::unscaled) {
-            ring.template release<cluster>(done.stage);
-#pragma unroll
-            for (int i = 0; i < sums; ++i) total[i] += part[i];
-        } else if constexpr (Scales == blockwise::rows_and_tiles) {
-            const float upper = scale_a[0] * scale_b[0], lower = scale_a[8] * scale_b[0];
-            ring.template release<cluster>(done.stage);
-#pragma unroll
-            for (int i = 0; i < sums; ++i) total[i] += part[i] * (i % 4 < 2 ? upper : lower);
-        } else {
-            const float upper = scale_a[0], lower = scale_a[8];
+        if constexpr (Scales == blockwise::rows_and_rows) {
+            const float* scale_b = scales + done.stage * stage_scales + scales_a +
+                                   static_cast<int>(threadIdx.x) % 4 * 2;
 #pragma unroll
             for (int i = 0; i < sums; i += 4) {
-                const float2 column =
-                    *reinterpret_cast<const float2*>(scale_b + 2 * i + lane % 4 * 2);
+                const float2 column = *reinterpret_cast<const float2*>(scale_b + 2 * i);
                 total[i] += part[i] * (upper * column.x);
                 total[i + 1] += part[i + 1] * (upper * column.y);
                 total[i + 2] += part[i + 2] * (lower * column.x);
                 total[i + 3] += part[i + 3] * (lower * column.y);
             }
             ring.template release<cluster>(done.stage);
+        } else {
+            ring.template release<cluster>(done.stage);
+#pragma unroll
+            for (int i = 0; i < sums; ++i)
+                total[i] += Scales == blockwise::unscaled ? part[i]
+                                                          : part[i] * (i % 4 < 2 ? upper : lower);
         }
         done.advance();
     }

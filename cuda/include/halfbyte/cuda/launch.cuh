@@ -57,19 +57,20 @@ void prepare_kernel() {
     prepared = facts.device;
 }
 
-/// Launches K on `blocks` blocks in clusters of `K::cluster`.
+/// Queues K on `blocks` blocks in clusters of the given shape.
 template <class K>
-void launch_kernel(const typename K::arguments& arguments, dim3 blocks, cudaStream_t stream) {
+void launch_kernel(const typename K::arguments& arguments, dim3 blocks, cudaStream_t stream,
+                   dim3 cluster_shape) {
     cudaLaunchAttribute cluster{};
     cluster.id = cudaLaunchAttributeClusterDimension;
-    cluster.val.clusterDim = {K::cluster, 1, 1};
+    cluster.val.clusterDim = {cluster_shape.x, cluster_shape.y, cluster_shape.z};
     cudaLaunchConfig_t config{};
     config.gridDim = blocks;
     config.blockDim = dim3(K::threads);
     config.dynamicSmemBytes = K::shared_bytes;
     config.stream = stream;
     config.attrs = &cluster;
-    config.numAttrs = K::cluster > 1 ? 1 : 0;
+    config.numAttrs = cluster_shape.x * cluster_shape.y * cluster_shape.z > 1 ? 1 : 0;
     check(cudaLaunchKernelEx(&config, kernel_entry<K>, arguments));
 }
 

@@ -226,6 +226,12 @@ inline __device__ uint4 load_shared(std::uint32_t address) {
     return v;
 }
 
+inline __device__ std::uint32_t load_shared_half(std::uint32_t address) {
+    std::uint16_t v;
+    asm volatile("ld.shared.u16 %0, [%1];" : "=h"(v) : "r"(address) : "memory");
+    return v;
+}
+
 inline __device__ float load_shared_float(std::uint32_t address) {
     float v;
     asm volatile("ld.shared.f32 %0, [%1];" : "=f"(v) : "r"(address) : "memory");

@@ -23,8 +23,8 @@ inline __device__ void wgmma_wait() {
     asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(N) : "memory");
 }
 
-/// Descriptor of a K-major tile with rows of 128 bytes in the 128-byte swizzle, 1024-byte aligned.
-/// 32 bytes further along K is 2 more.
+/// Descriptor of a K-major tile with rows of 128 bytes in the 128-byte swizzle, 1024-byte aligned;
+/// 32, 64 or 96 bytes further for the next steps along K.
 inline __device__ std::uint64_t wgmma_descriptor(std::uint32_t address) {
     constexpr std::uint64_t swizzle_128_bytes = std::uint64_t{1} << 62;
     constexpr std::uint64_t rows_of_8_apart = std::uint64_t{1024 >> 4} << 32;
