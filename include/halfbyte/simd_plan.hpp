@@ -71,6 +71,41 @@ inline constexpr bool vector_encode =
     !(rounding_traits<Rounding>::unbiased &&
       rounding_traits<Rounding>::bits > 23 - F.mantissa_bits);
 
+/// For each magnitude of e2m1 but zero, the largest float (its bits) that stays below it: the pattern
+/// of x / d is how many of them |x| is above.
+struct e2m1_steps {
+  std::uint32_t below[8];  ///< the last is unused: 32 bytes move as one
+};
+
+/// Policies that round e2m1 at a boundary between two numbers, or at the upper one.
+template <class Rounding>
+inline constexpr bool steps_of_e2m1 =
+    std::is_same_v<Rounding, nearest_even> || std::is_same_v<Rounding, nearest_away> ||
+    std::is_same_v<Rounding, nearest_toward_zero> || std::is_same_v<Rounding, toward_zero>;
+
+/// The steps of numbers that are divided by `by`, of at most 32 significant bits: exact integers.
+/// Needs all of them normal floats.
+template <class Rounding>
+constexpr e2m1_steps steps_at(const unpacked& by) {
+  constexpr std::uint64_t quarters[8] = {0, 2, 4, 6, 8, 12, 16, 24};  // 4 * magnitude
+  e2m1_steps steps{};
+  for (int c = 1; c < 8; ++c) {
+    const bool odd = c % 2 == 0;  // of the pattern below
+    const bool half = Rounding{}.away({dropped::half + 1, odd, false}, 0);
+    const bool reached = !half || Rounding{}.away({dropped::half, odd, false}, 0);
+    const std::uint64_t boundary = half ? (quarters[c - 1] + quarters[c]) / 2 : quarters[c];
+    const std::uint64_t product = boundary * (by.significand >> 32);
+    const int cut = bit_width(product) - 24;
+    const std::uint64_t kept = product >> cut;
+    const bool exact = (product & low_mask(cut)) == 0;
+    const auto exponent = static_cast<std::uint32_t>(by.exponent - 31 - 2 + cut + 23 + 127);
+    const std::uint32_t bits =
+        (exponent << 23) + static_cast<std::uint32_t>(kept - (std::uint64_t{1} << 23));
+    steps.below[c - 1] = exact && reached ? bits - 1 : bits;
+  }
+  return steps;
+}
+
 /// How the blocks of a matrix are quantized in vectors.
 template <block_format B>
 struct block_plan {
@@ -78,13 +113,27 @@ struct block_plan {
   /// an inverse, see quotient_word.
   static constexpr bool moves = B.scale == ue8m0 && !B.tensor_scale;
 
+  /// Elements are found by their steps, of which there are few per tensor.
+  template <class Rounding>
+  static constexpr bool counts =
+      B.element == e2m1 && B.scale == ue4m3 && B.tensor_scale && steps_of_e2m1<Rounding>;
+
   tensor_scaling tensor;
   double inverse_of_limit = 1;  ///< 1 / (largest element * tensor scale)
+  e2m1_steps steps[8] = {};     ///< of scales 1, 9/8, 10/8 ... 15/8
 
-  explicit block_plan(tensor_scaling t)
+  template <class Rounding>
+  explicit block_plan(tensor_scaling t, const Rounding&)
       : tensor(t),
-        inverse_of_limit(1 /
-                         (double{decode<B.element>(B.element.max_pattern())} * double{t.scale})) {}
+        inverse_of_limit(
+            1 / (double{decode<B.element>(B.element.max_pattern())} * double{t.scale})) {
+    if constexpr (counts<Rounding>) {
+      if (!possible_here()) return;
+      for (std::uint32_t i = 0; i < 8; ++i) {
+        steps[i] = steps_at<Rounding>(divisor<B>(7u << 3 | i, tensor));
+      }
+    }
+  }
 
   /// Rules that are integer code on the bits of the largest magnitude.
   template <class Scale>
@@ -108,11 +157,10 @@ struct block_plan {
     return vector_encode<B.element, T, Rounding, saturate> && B.cols % 16 == 0 && !own_elements &&
            (moves || (divisor_bits <= 28 && places <= 17));
   }
-  /// Whether this tensor can.
+  /// Whether this tensor can: its scale is far from the ends of the exponents.
   bool possible_here() const {
-    return moves || !B.tensor_scale ||
-           (bit_cast<std::uint32_t>(tensor.scale) >= 0x00800000u &&
-            bit_cast<std::uint32_t>(tensor.scale) < 0x7f800000u);
+    const auto bits = bit_cast<std::uint32_t>(tensor.scale);
+    return !B.tensor_scale || (bits >= 27u << 23 && bits < 240u << 23);
   }
 
   /// Whether a block with these bits of its largest magnitude, its elements moved to `lowest`,
@@ -122,6 +170,9 @@ struct block_plan {
   }
   bool fits(std::uint32_t amax, double inverse) const {
     return amax - 0x00800000u < 0x7f000000u && inverse < 0x1p80;
+  }
+  bool fits(std::uint32_t amax, const e2m1_steps&) const {
+    return amax - 0x00800000u < 0x7f000000u;
   }
 };
 
@@ -137,6 +188,16 @@ constexpr std::uint32_t power_of_two_carry() {
 /// The magnitudes of e2m1 as bits of floats: 0, 0.5, 1, 1.5, 2, 3, 4, 6.
 inline constexpr std::uint32_t e2m1_magnitudes[8] = {
     0, 0x3f000000u, 0x3f800000u, 0x3fc00000u, 0x40000000u, 0x40400000u, 0x40800000u, 0x40c00000u};
+
+/// Where a scale of ue4m3 lies: mantissa / 8 * 2^exponent, 8 <= mantissa < 16. Needs pattern > 0.
+struct scale_place {
+  std::uint32_t mantissa;
+  int exponent;
+
+  explicit constexpr scale_place(std::uint32_t pattern)
+      : mantissa(pattern >= 8 ? (pattern & 7) + 8 : pattern << (4 - bit_width(pattern))),
+        exponent((pattern >= 8 ? static_cast<int>(pattern >> 3) : bit_width(pattern) - 3) - 7) {}
+};
 
 /// How the blocks of a matrix are dequantized in vectors.
 template <block_format B>
@@ -184,17 +245,12 @@ struct dequantize_plan {
   }
   /// The magnitudes of e2m1 for scale `pattern`, up to the factor 2^(shift / 2^23).
   const std::uint32_t* magnitudes(std::uint32_t pattern) const {
-    if constexpr (moves) {
-      return e2m1_magnitudes;
-    } else {
-      if (pattern == 0) return scaled[8];
-      return scaled[(pattern >= 8 ? pattern : pattern << (4 - bit_width(pattern))) & 7];
-    }
+    if constexpr (moves) return e2m1_magnitudes;
+    return scaled[pattern == 0 ? 8 : scale_place(pattern).mantissa - 8];
   }
   std::uint32_t shift(std::uint32_t pattern) const {
     if constexpr (moves) return (pattern - 127) << 23;
-    const int exponent = pattern >= 8 ? static_cast<int>(pattern >> 3) : bit_width(pattern) - 3;
-    return static_cast<std::uint32_t>(exponent - 7) << 23;
+    return static_cast<std::uint32_t>(scale_place(pattern).exponent) << 23;
   }
 };
 

@@ -1,0 +1,55 @@
+#pragma once
+
+// What every benchmark here works on: a matrix of normally distributed floats, and memcpy of it.
+
+#include <benchmark/benchmark.h>
+
+#include <cstddef>
+#include <cstring>
+#include <random>
+#include <vector>
+
+#include <halfbyte/view.hpp>
+
+namespace bench {
+
+/// 4096 x 4096: 64 MiB, more than a cache holds.
+inline constexpr std::ptrdiff_t rows = 4096, cols = 4096, size = rows * cols;
+
+inline std::vector<float>& numbers() {
+  static std::vector<float> x = [] {
+    std::vector<float> y(static_cast<std::size_t>(size));
+    std::mt19937_64 random(1);
+    std::normal_distribution<float> normal;
+    for (float& v : y) v = normal(random);
+    return y;
+  }();
+  return x;
+}
+
+inline halfbyte::matrix_view<const float> matrix() { return {numbers().data(), rows, cols, cols}; }
+
+/// Where results in floats go; its pages are there before the clock starts.
+inline halfbyte::matrix_view<float> output() {
+  static std::vector<float> y(static_cast<std::size_t>(size), 1.0f);
+  return {y.data(), rows, cols, cols};
+}
+
+/// Reports elements and bytes (in and out) per second.
+inline void report(benchmark::State& state, double bytes_per_element) {
+  const auto elements = static_cast<double>(state.iterations()) * static_cast<double>(size);
+  state.counters["elements"] = benchmark::Counter(elements, benchmark::Counter::kIsRate);
+  state.counters["bytes"] =
+      benchmark::Counter(elements * bytes_per_element, benchmark::Counter::kIsRate);
+}
+
+/// The baseline: bytes in and out of memcpy.
+inline void copy(benchmark::State& state) {
+  for (auto _ : state) {
+    std::memcpy(output().data, numbers().data(), numbers().size() * sizeof(float));
+    benchmark::ClobberMemory();
+  }
+  report(state, 8);
+}
+
+}  // namespace bench
