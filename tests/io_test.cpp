@@ -124,6 +124,8 @@ TEST_CASE("a block is printed as scale times elements, a line for each row") {
   const auto s = hb::quantize<square>(hb::matrix_view<const float>{x.data(), 2, 3, 4});
   CHECK(hb::describe_block(s, 0, 0) == "4 * [1 -0.5]\n4 * [6 3]");
   CHECK(hb::describe_block(s, 0, 1) == "2 * [0]\n2 * [-4]");
+  const auto cut = hb::quantize<square>(hb::matrix_view<const float>{x.data(), 1, 2});
+  CHECK(hb::describe_block(cut, 0, 0) == "0.5 * [6 -3]");
   const auto n = hb::quantize<hb::nvfp4>(hb::matrix_view<const float>{x.data(), 1, 8}, {},
                                          hb::absmax{}, {.tensor_scale = 0.25f});
   CHECK(hb::describe_block(n, 0, 0) == "0.25 * 16 * [1 -0.5 0 0 6 3 -2 1]");
