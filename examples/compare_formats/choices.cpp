@@ -66,6 +66,11 @@ names roundings() {
   return result;
 }
 
+bool is_compiled(const choice& how) {
+  return is_compiled(how.format == "mxfp4" || how.format == "nvfp4",
+                     how.scale == scale_rules(how.format)[0], how.rounding == "nearest_even");
+}
+
 std::vector<choice> choices(names formats, names rules, names policies) {
   names every_rule = every_scale_rule();
   every_rule.push_back("default");

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include <halfbyte/block_format.hpp>
+#include <halfbyte/rounding.hpp>
 #include <halfbyte/scale.hpp>
 
 /// One way to quantize a matrix, by the library's names.
@@ -24,6 +25,18 @@ constexpr bool suits() {
   if (std::is_same_v<Rule, halfbyte::rms_clip>) return fp4;  // its constant is that of e2m1
   return true;
 }
+
+/// Whether a choice is compiled as a user of the library would have it: those of overview().
+constexpr bool is_compiled(bool overview_format, bool own_rule, bool nearest_even) {
+  return overview_format ? own_rule || nearest_even : own_rule && nearest_even;
+}
+template <halfbyte::block_format B, class Rule, class Rounding>
+constexpr bool is_compiled() {
+  return is_compiled(B == halfbyte::mxfp4 || B == halfbyte::nvfp4,
+                     std::is_same_v<Rule, halfbyte::default_scale<B>>,
+                     std::is_same_v<Rounding, halfbyte::nearest_even>);
+}
+bool is_compiled(const choice& how);
 
 /// What there is to choose from; the first scale rule of a format is its default.
 std::vector<std::string> block_formats();

@@ -15,8 +15,9 @@
 
 #include "measure.hpp"
 
-// Every pair of a scale rule and a rounding as a type of its own would take the compiler minutes,
-// so those that are not a format's defaults are chosen at run time, inside these two policies.
+// Every pair of a scale rule and a rounding as types of their own would take the compiler minutes.
+// Those that is_compiled() leaves out are chosen at run time, inside these two policies: the same
+// bytes, more slowly, because the library has vector loops for its own policies only.
 
 struct chosen_rounding {
   std::variant<halfbyte::nearest_even, halfbyte::nearest_away, halfbyte::nearest_toward_zero,
@@ -49,41 +50,34 @@ struct chosen_rule {
   }
 };
 
-/// Quantizes x with a rule of the library and the rounding that is named.
-template <halfbyte::block_format B, class Rule>
-halfbyte::quantized<B> quantize_by(halfbyte::matrix_view<const float> x, const Rule& rule,
-                                   const std::string& rounding,
-                                   halfbyte::quantize_options options = {}) {
-  std::optional<halfbyte::quantized<B>> q;
-  halfbyte::with_rounding(rounding, [&](auto policy) {
-    q = halfbyte::quantize<B>(x, chosen_rounding{policy}, rule, options);
-  });
-  if (!q) throw std::invalid_argument("no rounding " + rounding);
-  return std::move(*q);
-}
-
 template <halfbyte::block_format B>
 halfbyte::quantized<B> quantize_as(halfbyte::matrix_view<const float> x, const choice& how) {
-  using halfbyte::default_scale;
-  if (how.rounding == "nearest_even" && how.scale == halfbyte::name(default_scale<B>{})) {
-    return halfbyte::quantize<B>(x);
-  }
   std::optional<halfbyte::quantized<B>> q;
   halfbyte::with_scale_rule(how.scale, [&](auto rule) {
     using rule_type = decltype(rule);
-    if constexpr (std::is_same_v<rule_type, halfbyte::nvfp4_te>) {
-      if constexpr (suits<B, rule_type>()) q = quantize_by<B>(x, rule, how.rounding);
-    } else if constexpr (suits<B, rule_type>()) {
-      // The one thing of a rule that chosen_rule hides: how it scales the tensor.
-      halfbyte::quantize_options options;
-      if (B.tensor_scale) {
-        const halfbyte::unpacked amax = halfbyte::magnitudes_of(x).amax;
-        options.tensor_scale = halfbyte::scale_tensor<B>(amax, rule).scale;
-      }
-      q = quantize_by<B>(x, chosen_rule{rule}, how.rounding, options);
+    if constexpr (suits<B, rule_type>()) {
+      halfbyte::with_rounding(how.rounding, [&](auto rounding) {
+        using rounding_type = decltype(rounding);
+        if constexpr (is_compiled<B, rule_type, rounding_type>()) {
+          q = halfbyte::quantize<B>(x, rounding, rule);
+        } else if constexpr (std::is_same_v<rule_type, halfbyte::nvfp4_te>) {
+          q = halfbyte::quantize<B>(x, chosen_rounding{rounding}, rule);
+        } else {
+          // The one thing of a rule that chosen_rule hides: how it scales the tensor.
+          halfbyte::quantize_options options;
+          if (B.tensor_scale) {
+            const halfbyte::unpacked amax = halfbyte::magnitudes_of(x).amax;
+            options.tensor_scale = halfbyte::scale_tensor<B>(amax, rule).scale;
+          }
+          q = halfbyte::quantize<B>(x, chosen_rounding{rounding}, chosen_rule{rule}, options);
+        }
+      });
     }
   });
-  if (!q) throw std::invalid_argument("no scale rule " + how.scale + " for " + how.format);
+  if (!q) {
+    throw std::invalid_argument("no scale rule " + how.scale + " with rounding " + how.rounding +
+                                " for " + how.format);
+  }
   return std::move(*q);
 }
 

@@ -191,23 +191,24 @@ void draw_worst(page& out, const comparison& all) {
 void add_table(page& out, const comparison& all) {
   out.add(
       "<h2>All measurements</h2>\n<table>\n<tr><th>format</th><th>scale rule</th><th>rounding</th>"
-      "<th>bits/value</th><th>MSE</th><th>SQNR, dB</th><th>cosine</th><th>time, s</th>"
+      "<th>bits/value</th><th>MSE</th><th>SQNR, dB</th><th>cosine</th><th>time, ms</th>"
       "<th>GB/s</th></tr>\n");
   for (const compared& row : all.rows) {
     const measurement& m = row.total;
     out.add("<tr><td>" + escaped(row.how.format) + "</td><td>" + escaped(row.how.scale) +
             "</td><td>" + escaped(row.how.rounding) + "</td>" +
-            formatted("<td>%.3f</td><td>%.3e</td><td>%.2f</td><td>%.6f</td><td>%.3f</td>"
-                      "<td>%.3f</td></tr>\n",
+            formatted("<td>%.3f</td><td>%.3e</td><td>%.2f</td><td>%.6f</td><td>%.2f</td>"
+                      "<td>%.3f%s</td></tr>\n",
                       m.bits_per_value(), unsigned_nan(m.errors.mse()),
-                      unsigned_nan(m.errors.sqnr()), unsigned_nan(m.errors.cosine()), m.seconds,
-                      m.gigabytes_per_second()));
+                      unsigned_nan(m.errors.sqnr()), unsigned_nan(m.errors.cosine()),
+                      1000 * m.seconds, m.gigabytes_per_second(), is_compiled(row.how) ? "" : "*"));
   }
   out.add(
       "</table>\n<p>MSE: mean squared error. SQNR: 10 log<sub>10</sub> of the sum of squares over "
       "the sum of squared errors. Cosine: of the angle between the values before and after. Time: "
       "of "
-      "quantization on one thread, and the float input it reads in a second.</p>\n");
+      "quantization, and the float input it reads in a second; with *, of policies that were "
+      "chosen at run time, slower than the library with them.</p>\n");
 }
 
 }  // namespace
