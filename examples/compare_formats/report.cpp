@@ -206,8 +206,7 @@ void add_table(page& out, const comparison& all) {
   out.add(
       "</table>\n<p>MSE: mean squared error. SQNR: 10 log<sub>10</sub> of the sum of squares over "
       "the sum of squared errors. Cosine: of the angle between the values before and after. Time: "
-      "of "
-      "quantization, and the float input it reads in a second; with *, of policies that were "
+      "of quantization, and the float input it reads in a second; with *, of policies that were "
       "chosen at run time, slower than the library with them.</p>\n");
 }
 
