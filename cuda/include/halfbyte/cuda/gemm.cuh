@@ -113,9 +113,8 @@ void gemm_blockwise(const operand_matrix& a, const block_scales& scale_a, const 
 
 /// MXFP4 × MXFP4 at the speed of FP8: `a` and `b` as `fold` made them from `packed_a`, `packed_b`.
 ///
-/// The few rows that could not be folded are multiplied from their packed form, exactly as all
-/// others up to the order of summation: a block of rows and then of columns, over empty lists as
-/// a rule. Scales of the operands are theirs; `how.a` and `how.b` must be unset.
+/// The few rows that could not be folded are multiplied from their packed form by a second kernel,
+/// which leaves at once where there is none. Scales of the operands are theirs; `how.a` and `how.b` must be unset.
 template <output O>
 void gemm_mxfp4(const folded_matrix& a, const block_scaled_matrix& packed_a,
                 const folded_matrix& b, const block_scaled_matrix& packed_b,
@@ -133,11 +132,9 @@ void gemm_mxfp4(const folded_matrix& a, const block_scaled_matrix& packed_a,
     epilogue rest = how;
     if (rest.accumulate) rest.bias = nullptr;
     using enum element;
-    launch_gemm_sm80<e2m1, 32, e2m1, 32, O>(packed_a, {a.unfit_rows, a.unfit_count, nullptr},
-                                            packed_b, {}, d, rest, stream);
-    launch_gemm_sm80<e2m1, 32, e2m1, 32, O>(packed_a, {}, packed_b,
-                                            {b.unfit_rows, b.unfit_count, a.unfit}, d, rest,
-                                            stream);
+    launch_gemm_sm80<e2m1, 32, e2m1, 32, O>(packed_a, {a.unfit_rows, a.unfit_count, a.unfit},
+                                            packed_b, {b.unfit_rows, b.unfit_count, b.unfit}, d,
+                                            rest, stream);
 }
 
 /// Few rows of E4M3 activations times packed MXFP4 weights: reads half the bytes of FP8 weights.
@@ -161,7 +158,7 @@ void gemm_packed_weights(const operand_matrix& a, const block_scaled_matrix& b,
     if (rest.accumulate) rest.bias = nullptr;
     using enum element;
     launch_gemm_sm80<e4m3, 0, e2m1, 32, O>(detail::as_blocks(a), {}, b,
-                                           {rows.unfit_rows, rows.unfit_count, nullptr}, d, rest,
+                                           {rows.unfit_rows, rows.unfit_count, rows.unfit}, d, rest,
                                            stream);
 }
 

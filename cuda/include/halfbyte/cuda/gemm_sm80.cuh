@@ -16,7 +16,7 @@ namespace halfbyte::cuda {
 struct row_selection {
     const int* list = nullptr;
     const int* count = nullptr;
-    const std::uint8_t* skipped = nullptr;  // rows of the other operand to leave out, or null
+    const std::uint8_t* listed = nullptr;  // rows: 1 where a row is in the list
 
     __device__ int size(int rows) const { return list == nullptr ? rows : *count; }
     __device__ int row(int i) const { return list == nullptr ? i : list[i]; }
@@ -26,7 +26,8 @@ struct row_selection {
 ///
 /// Elements times block scales become bfloat16 (exact), 64 x 64 outputs per block of four warps
 /// are summed in float by mma.sync. The simple path: correct first. It is also the exact path for
-/// a few rows that another kernel cannot take: then blocks beyond the selection leave at once.
+/// a few rows that another kernel cannot take: then it makes the outputs of A's selected rows and
+/// of B's selected rows, each output once.
 template <element A, int BlockA, element B, int BlockB, output O>
 struct gemm_sm80 {
     static constexpr int tile = 64, tile_k = 32, threads = 128;
@@ -40,8 +41,17 @@ struct gemm_sm80 {
     };
 
     static __device__ void run(const arguments& p) {
+        // A row of A that is selected leaves B whole, and the other way round.
+        if (p.rows_b.list == nullptr) return run(p, p.rows_a, {}, nullptr);
+        if (p.rows_a.list != nullptr) run(p, p.rows_a, {}, nullptr);
+        run(p, {}, p.rows_b, p.rows_a.listed);
+    }
+
+private:
+    static __device__ void run(const arguments& p, const row_selection& rows_a,
+                               const row_selection& rows_b, const std::uint8_t* done_rows_a) {
         __shared__ alignas(16) std::uint16_t shared_a[tile * line], shared_b[tile * line];
-        const int count_a = p.rows_a.size(p.a.rows), count_b = p.rows_b.size(p.b.rows);
+        const int count_a = rows_a.size(p.a.rows), count_b = rows_b.size(p.b.rows);
         const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
         const int warp_m = warp / 2 * 32, warp_n = warp % 2 * 32;
         const int tiles_n = (count_b + tile - 1) / tile;
@@ -52,8 +62,8 @@ struct gemm_sm80 {
             float sum[2][4][4] = {};
             for (int k = 0; k < p.a.columns; k += tile_k) {
                 __syncthreads();
-                load<A, BlockA>(shared_a, p.a, p.rows_a, count_a, first_m, k);
-                load<B, BlockB>(shared_b, p.b, p.rows_b, count_b, first_n, k);
+                load<A, BlockA>(shared_a, p.a, rows_a, count_a, first_m, k);
+                load<B, BlockB>(shared_b, p.b, rows_b, count_b, first_n, k);
                 __syncthreads();
 #pragma unroll
                 for (int step = 0; step < tile_k; step += 16) {
@@ -81,14 +91,16 @@ struct gemm_sm80 {
 #pragma unroll
                 for (int j = 0; j < 4; ++j)
 #pragma unroll
-                    for (int e = 0; e < 4; ++e)
-                        store(p, first_m + warp_m + 16 * i + lane / 4 + e / 2 * 8,
-                              first_n + warp_n + 8 * j + lane % 4 * 2 + e % 2, count_a, count_b,
-                              sum[i][j][e]);
+                    for (int e = 0; e < 4; ++e) {
+                        const int m = first_m + warp_m + 16 * i + lane / 4 + e / 2 * 8;
+                        const int n = first_n + warp_n + 8 * j + lane % 4 * 2 + e % 2;
+                        if (m >= count_a || n >= count_b) continue;
+                        if (done_rows_a != nullptr && done_rows_a[rows_a.row(m)] != 0) continue;
+                        store(p, rows_a.row(m), rows_b.row(n), sum[i][j][e]);
+                    }
         }
     }
 
-private:
     /// 64 rows of 32 elements as bfloat16: each thread four times four elements of one row.
     template <element E, int BlockSize>
     static __device__ void load(std::uint16_t* shared, const block_scaled_matrix& m,
@@ -114,12 +126,7 @@ private:
         }
     }
 
-    static __device__ void store(const arguments& p, int i, int j, int count_a, int count_b,
-                                 float sum) {
-        if (i >= count_a || j >= count_b) return;
-        const int m = p.rows_a.row(i), n = p.rows_b.row(j);
-        if (p.rows_a.skipped != nullptr && p.rows_a.skipped[n] != 0) return;
-        if (p.rows_b.skipped != nullptr && p.rows_b.skipped[m] != 0) return;
+    static __device__ void store(const arguments& p, int m, int n, float sum) {
         const double scale = static_cast<double>(p.how.alpha * p.how.a(m, p.d.rows)) *
                              static_cast<double>(p.how.b(n, p.d.columns));
         float value = static_cast<float>(sum * scale);
@@ -145,7 +152,7 @@ void launch_gemm_sm80(const block_scaled_matrix& a, const row_selection& rows_a,
         static_cast<std::int64_t>((a.rows + kernel::tile - 1) / kernel::tile) *
         ((b.rows + kernel::tile - 1) / kernel::tile);
     const bool selected = rows_a.list != nullptr || rows_b.list != nullptr;
-    const std::int64_t most = selected ? 1024 : 65535 * 8;
+    const std::int64_t most = selected ? 256 : 65535 * 8;
     fallback_entry<kernel><<<static_cast<unsigned>(tiles < most ? tiles : most), kernel::threads,
                              0, stream>>>({a, b, rows_a, rows_b, how, d});
     check(cudaGetLastError());

@@ -19,7 +19,7 @@ struct gemm_sm90 {
     static constexpr const char* name = "gemm_sm90";
     static constexpr int architecture = 90;
     static constexpr int cluster = Tile::cluster;
-    static constexpr int threads = Tile::threads;
+    static constexpr int threads = Tile::threads, blocks_per_multiprocessor = 1;
 
     static constexpr int lead = 2;
 

@@ -49,7 +49,7 @@ struct gemm_sm90_blockwise {
     static constexpr const char* name = "gemm_sm90_blockwise";
     static constexpr int architecture = 90;
     static constexpr int cluster = Tile::cluster;
-    static constexpr int threads = Tile::threads;
+    static constexpr int threads = Tile::threads, blocks_per_multiprocessor = 1;
     static_assert(Tile::n == 128, "two sets of sums and the totals must fit the registers");
 
     using multiply = wgmma<A, B, Tile::n>;
@@ -161,9 +161,8 @@ private:
                                     static_cast<std::uint32_t>(warp * writer::shared_bytes);
         typename Tile::position next, done;
         ring_position<1> factors_at;
-        // Multiplies the next stage into `part`; reads its rows' scales, so that they are there
-        // when the sums are.
-        const auto issue = [&](float(&part)[sums], float& upper, float& lower) {
+        // Multiplies the next stage into `part`.
+        const auto issue = [&](float(&part)[sums]) {
             ptx::mbarrier_wait(ring.full(next.stage), next.parity);
             const std::uint32_t a =
                 ring_memory + static_cast<std::uint32_t>(next.stage * Tile::stage_bytes);
@@ -174,70 +173,79 @@ private:
                 multiply::run(part, wgmma_descriptor(a + half + 32 * j),
                               wgmma_descriptor(b + 32 * j), j != 0);
             wgmma_commit();
-            if constexpr (Scales != blockwise::unscaled) {
-                const float* scale = scales + next.stage * stage_scales;
-                const float* scale_a = scale + static_cast<int>(threadIdx.x) / 32 * 16 +
-                                       static_cast<int>(threadIdx.x) % 32 / 4;
-                upper = scale_a[0];
-                lower = scale_a[8];
-                if constexpr (Scales == blockwise::rows_and_tiles) {
-                    upper *= scale[scales_a];
-                    lower *= scale[scales_a];
-                }
-            }
             next.advance();
         };
         for (tile_walk<Tile> tile{p.order}; tile.find(); tile.advance()) {
             float total[sums], even[sums], odd[sums];
-            float even_upper = 1, even_lower = 1, odd_upper = 1, odd_lower = 1;
-#pragma unroll
-            for (int i = 0; i < sums; ++i) total[i] = 0.0f;
-            issue(even, even_upper, even_lower);
+            issue(even);
             int left = p.k_steps - 1;
             for (; left >= 2; left -= 2) {
-                issue(odd, odd_upper, odd_lower);
+                scaling now(scales, done.stage);
+                issue(odd);
                 wgmma_wait<1>();
-                add_scaled(total, even, even_upper, even_lower, ring, done, scales);
-                issue(even, even_upper, even_lower);
+                add_scaled(total, even, now, ring, done);
+                now = scaling(scales, done.stage);
+                issue(even);
                 wgmma_wait<1>();
-                add_scaled(total, odd, odd_upper, odd_lower, ring, done, scales);
+                add_scaled(total, odd, now, ring, done);
             }
+            scaling now(scales, done.stage);
             if (left == 1) {
-                issue(odd, odd_upper, odd_lower);
+                issue(odd);
                 wgmma_wait<1>();
-                add_scaled(total, even, even_upper, even_lower, ring, done, scales);
+                add_scaled(total, even, now, ring, done);
+                now = scaling(scales, done.stage);
                 wgmma_wait<0>();
-                add_scaled(total, odd, odd_upper, odd_lower, ring, done, scales);
+                add_scaled(total, odd, now, ring, done);
             } else {
                 wgmma_wait<0>();
-                add_scaled(total, even, even_upper, even_lower, ring, done, scales);
+                add_scaled(total, even, now, ring, done);
             }
             write_tile<writer>(p, state, tile, slabs, factors_at, total);
         }
     }
 
-    /// total += part · scales of the stage, which then goes back to the loader.
-    static __device__ void add_scaled(float (&total)[sums], const float (&part)[sums], float upper,
-                                      float lower, const typename Tile::ring& ring,
-                                      typename Tile::position& done, const float* scales) {
-        if constexpr (Scales == blockwise::rows_and_rows) {
-            const float* scale_b = scales + done.stage * stage_scales + scales_a +
-                                   static_cast<int>(threadIdx.x) % 4 * 2;
+    /// The factors of this thread's sums in one step. They are read before the next step is issued:
+    /// a read from shared memory queues behind the multiplications that were issued before it.
+    struct scaling {
+        static constexpr int columns = Scales == blockwise::rows_and_rows ? Tile::n / 8 : 1;
+        float upper = 1.0f, lower = 1.0f;
+        float2 column[columns];
+
+        __device__ scaling(const float* scales, int stage) {
+            if constexpr (Scales == blockwise::unscaled) return;
+            const float* scale = scales + stage * stage_scales;
+            const int thread = static_cast<int>(threadIdx.x);
+            upper = scale[thread / 32 * 16 + thread % 32 / 4];
+            lower = scale[thread / 32 * 16 + thread % 32 / 4 + 8];
+            if constexpr (Scales == blockwise::rows_and_tiles) {
+                upper *= scale[scales_a];
+                lower *= scale[scales_a];
+            } else if constexpr (Scales == blockwise::rows_and_rows) {
 #pragma unroll
-            for (int i = 0; i < sums; i += 4) {
-                const float2 column = *reinterpret_cast<const float2*>(scale_b + 2 * i);
-                total[i] += part[i] * (upper * column.x);
-                total[i + 1] += part[i + 1] * (upper * column.y);
-                total[i + 2] += part[i + 2] * (lower * column.x);
-                total[i + 3] += part[i + 3] * (lower * column.y);
+                for (int i = 0; i < columns; ++i)
+                    column[i] = *reinterpret_cast<const float2*>(scale + scales_a + 8 * i +
+                                                                 thread % 4 * 2);
             }
-            ring.template release<cluster>(done.stage);
-        } else {
-            ring.template release<cluster>(done.stage);
+        }
+    };
+
+    /// total += part · scales; the stage goes back to the loader.
+    static __device__ void add_scaled(float (&total)[sums], const float (&part)[sums],
+                                      const scaling& now, const typename Tile::ring& ring,
+                                      typename Tile::position& done) {
+        ring.template release<cluster>(done.stage);
 #pragma unroll
-            for (int i = 0; i < sums; ++i)
-                total[i] += Scales == blockwise::unscaled ? part[i]
-                                                          : part[i] * (i % 4 < 2 ? upper : lower);
+        for (int i = 0; i < sums; ++i) {
+            const float row = i % 4 < 2 ? now.upper : now.lower;
+            if constexpr (Scales == blockwise::unscaled) {
+                total[i] += part[i];
+            } else if constexpr (Scales == blockwise::rows_and_tiles) {
+                total[i] += part[i] * row;
+            } else {
+                const float2 column = now.column[i / 4];
+                total[i] += part[i] * (row * (i % 2 == 0 ? column.x : column.y));
+            }
         }
         done.advance();
     }

@@ -29,7 +29,12 @@ struct gemm_sm90_skinny {
     static constexpr int multipliers = 256, threads = multipliers + 32;
     static constexpr int weight_bytes = Packed ? tile_n * 128 : 2 * tile_n * 128;
     static constexpr int stage_bytes = weight_bytes + 2 * (M < 8 ? 8 : M) * 128;
-    static constexpr int stages = M <= 32 ? 6 : M == 64 ? 5 : 4;
+    // An even number of stages, so that each belongs to one warpgroup; two blocks per
+    // multiprocessor where that leaves four.
+    static constexpr int paired_stages = 110 * 1024 / stage_bytes / 2 * 2;
+    static constexpr bool paired = paired_stages >= 4;
+    static constexpr int stages = !paired ? 4 : paired_stages < 8 ? paired_stages : 8;
+    static constexpr int blocks_per_multiprocessor = paired ? 2 : 1;
     static constexpr int sums = M / 2;  // of a thread
     static constexpr int line = M + 1;  // floats of a row of partial sums
     static constexpr int partial_bytes = 2 * tile_n * line * 4;
@@ -98,7 +103,8 @@ struct gemm_sm90_skinny {
         const int tiles = (d.columns + tile_n - 1) / tile_n;
         int shares = 1;
         while (shares < 8 && 2 * shares <= p.k_steps &&
-               2 * shares * tiles <= device_facts::current().multiprocessors + tiles / 2)
+               2 * shares * tiles <=
+                   (paired ? 2 : 1) * device_facts::current().multiprocessors + tiles / 2)
             shares *= 2;
         launch_kernel<gemm_sm90_skinny>(
             p, dim3(static_cast<unsigned>(tiles), static_cast<unsigned>(shares)), stream,
@@ -187,39 +193,43 @@ private:
             ptx::mbarrier_wait(ring.full(stage), static_cast<std::uint32_t>(step / stages) & 1u);
             const std::uint32_t weights = memory + static_cast<std::uint32_t>(stage * stage_bytes);
             const std::uint32_t activations = weights + weight_bytes;
+            std::uint32_t decoded[8][4];
+            if constexpr (Packed) {
+                std::uint32_t packed[8][4];
 #pragma unroll
-            for (int j = 0; j < 8; ++j) {
-                const std::uint64_t b = wgmma_descriptor(
-                    activations + static_cast<std::uint32_t>(j / 4 * M * 128 + j % 4 * 32));
-                if constexpr (Packed) {
-                    std::uint32_t a[4];
+                for (int j = 0; j < 8; ++j)
+#pragma unroll
+                    for (int i = 0; i < 4; ++i)
+                        packed[j][i] = ptx::load_shared_half(
+                            weights + static_cast<std::uint32_t>(
+                                          (row + i % 2 * 8) * 128 + ((j ^ (row % 8)) << 4) +
+                                          lane % 4 * 2 + i / 2 * 8));
+#pragma unroll
+                for (int j = 0; j < 8; ++j)
 #pragma unroll
                     for (int i = 0; i < 2; ++i) {
                         const std::uint32_t word = j < 4 ? scales[i].x : scales[i].y;
                         const int exponent = static_cast<int>((word >> (8 * (j % 4))) & 0xFFu);
                         const folded_magnitudes table(max(-8, min(6, exponent - base[i])));
-                        const int r = row + 8 * i;
-                        const std::uint32_t chunk = weights + static_cast<std::uint32_t>(
-                                                                  r * 128 + ((j ^ (r % 8)) << 4) +
-                                                                  lane % 4 * 2);
-                        a[i] = decode(ptx::load_shared_half(chunk), table);
-                        a[2 + i] = decode(ptx::load_shared_half(chunk + 8), table);
+                        decoded[j][i] = decode(packed[j][i], table);
+                        decoded[j][2 + i] = decode(packed[j][2 + i], table);
                     }
-                    wgmma_fence();
-                    wgmma_registers<M>::run(sum, a, b, 1);
-                    wgmma_commit();
-                    wgmma_wait<0>();
+            }
+            wgmma_fence();
+#pragma unroll
+            for (int j = 0; j < 8; ++j) {
+                const std::uint64_t b = wgmma_descriptor(
+                    activations + static_cast<std::uint32_t>(j / 4 * M * 128 + j % 4 * 32));
+                if constexpr (Packed) {
+                    wgmma_registers<M>::run(sum, decoded[j], b, 1);
                 } else {
                     const std::uint64_t a = wgmma_descriptor(
                         weights + static_cast<std::uint32_t>(j / 4 * tile_n * 128 + j % 4 * 32));
-                    if (j == 0) wgmma_fence();
                     wgmma<element::e4m3, element::e4m3, M>::run(sum, a, b, 1);
                 }
             }
-            if constexpr (!Packed) {
-                wgmma_commit();
-                wgmma_wait<0>();
-            }
+            wgmma_commit();
+            wgmma_wait<0>();
             ring.template release<1>(stage);
         }
     }

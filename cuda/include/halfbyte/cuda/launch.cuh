@@ -9,9 +9,9 @@
 
 namespace halfbyte::cuda {
 
-/// The one entry to every kernel struct: `K::threads`, `K::arguments`, `K::run(arguments)`.
+/// The one entry to every Hopper kernel: K::run(arguments) on blocks of K::threads.
 template <class K>
-__global__ void __launch_bounds__(K::threads, 1)
+__global__ void __launch_bounds__(K::threads, K::blocks_per_multiprocessor)
     kernel_entry(const __grid_constant__ typename K::arguments arguments) {
     K::run(arguments);
 }

@@ -35,31 +35,26 @@ inline __device__ uint4 unpack_word(std::uint32_t packed, float scale) {
     return {word[0], word[1], word[2], word[3]};
 }
 
-/// A thread per block of a matrix of packed elements: out[r, k] = element · block scale.
+/// A thread per 8 elements of a matrix of packed elements: out[r, k] = element · block scale.
 template <element E, int BlockSize>
 static __global__ void __launch_bounds__(256)
     unpack_blocks(const block_scaled_matrix in, std::uint16_t* out, std::int64_t out_stride) {
-    const std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * 256 + threadIdx.x;
-    if (i >= static_cast<std::int64_t>(in.rows) * in.scales.blocks) return;
-    const int row = static_cast<int>(i / in.scales.blocks);
-    const int block = static_cast<int>(i % in.scales.blocks);
-    const float scale = load_scale<BlockSize>(in.scales, row, block * BlockSize);
-    auto* target = reinterpret_cast<uint4*>(out + row * out_stride + block * BlockSize);
-    const std::uint8_t* elements = in.data + row * in.stride_bytes;
-    if constexpr (E == element::e2m1) {
-        const auto* words = reinterpret_cast<const std::uint32_t*>(elements) + block * BlockSize / 8;
-#pragma unroll
-        for (int j = 0; j < BlockSize / 8; ++j) target[j] = unpack_word(words[j], scale);
-    } else {
-#pragma unroll
-        for (int j = 0; j < BlockSize / 8; ++j) {
+    const int eight = static_cast<int>(blockIdx.x * 256 + threadIdx.x);
+    if (eight >= in.columns / 8) return;
+    for (int row = static_cast<int>(blockIdx.y); row < in.rows; row += static_cast<int>(gridDim.y)) {
+        const float scale = load_scale<BlockSize>(in.scales, row, 8 * eight);
+        const std::uint8_t* elements = in.data + row * in.stride_bytes;
+        uint4 word;
+        if constexpr (E == element::e2m1) {
+            word = unpack_word(reinterpret_cast<const std::uint32_t*>(elements)[eight], scale);
+        } else {
             float x[8];
 #pragma unroll
-            for (int k = 0; k < 8; ++k)
-                x[k] = load_element<E>(elements, block * BlockSize + 8 * j + k) * scale;
-            target[j] = {ptx::to_bfloat16x2(x[0], x[1]), ptx::to_bfloat16x2(x[2], x[3]),
-                         ptx::to_bfloat16x2(x[4], x[5]), ptx::to_bfloat16x2(x[6], x[7])};
+            for (int k = 0; k < 8; ++k) x[k] = load_element<E>(elements, 8 * eight + k) * scale;
+            word = {ptx::to_bfloat16x2(x[0], x[1]), ptx::to_bfloat16x2(x[2], x[3]),
+                    ptx::to_bfloat16x2(x[4], x[5]), ptx::to_bfloat16x2(x[6], x[7])};
         }
+        reinterpret_cast<uint4*>(out + row * out_stride)[eight] = word;
     }
 }
 
@@ -73,9 +68,9 @@ void unpack(const block_scaled_matrix& in, std::uint16_t* out, std::int64_t out_
     if (out_stride % 8 != 0 || reinterpret_cast<std::uintptr_t>(out) % 16 != 0 ||
         in.stride_bytes % 4 != 0 || reinterpret_cast<std::uintptr_t>(in.data) % 4 != 0)
         throw std::invalid_argument("unpack: rows are not aligned");
-    const std::int64_t blocks = static_cast<std::int64_t>(in.rows) * in.scales.blocks;
-    unpack_blocks<E, BlockSize>
-        <<<static_cast<unsigned>((blocks + 255) / 256), 256, 0, stream>>>(in, out, out_stride);
+    const dim3 grid(static_cast<unsigned>((in.columns / 8 + 255) / 256),
+                    static_cast<unsigned>(in.rows < 16384 ? (in.rows + 3) / 4 : 4096));
+    unpack_blocks<E, BlockSize><<<grid, 256, 0, stream>>>(in, out, out_stride);
     check(cudaGetLastError());
 }
 
