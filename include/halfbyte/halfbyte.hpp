@@ -26,6 +26,7 @@
 #include <halfbyte/convert.hpp>
 #include <halfbyte/transform.hpp>
 #include <halfbyte/quantize.hpp>
+#include <halfbyte/gemm.hpp>
 #include <halfbyte/error.hpp>
 #include <halfbyte/names.hpp>
 // clang-format on

@@ -38,6 +38,7 @@ namespace halfbyte::detail::baseline {
 #include <halfbyte/simd/encode.inc>
 #include <halfbyte/simd/decode.inc>
 #include <halfbyte/simd/hadamard.inc>
+#include <halfbyte/simd/product.inc>
 #include <halfbyte/simd/block.inc>
 // clang-format on
 }  // namespace halfbyte::detail::baseline
@@ -47,11 +48,11 @@ namespace halfbyte::detail::baseline {
 
 #if defined(__x86_64__)
 #if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx2,f16c"))), apply_to = function)
+#pragma clang attribute push(__attribute__((target("avx2,f16c,fma"))), apply_to = function)
 #else
 #pragma GCC push_options
 #pragma GCC optimize("O3")
-#pragma GCC target("avx2,f16c")
+#pragma GCC target("avx2,f16c,fma")
 #endif
 namespace halfbyte::detail::avx2 {
 // clang-format off
@@ -59,18 +60,20 @@ namespace halfbyte::detail::avx2 {
 #include <halfbyte/simd/encode.inc>
 #include <halfbyte/simd/decode.inc>
 #include <halfbyte/simd/hadamard.inc>
+#include <halfbyte/simd/product.inc>
 #include <halfbyte/simd/block.inc>
 // clang-format on
 }  // namespace halfbyte::detail::avx2
 #if defined(__clang__)
 #pragma clang attribute pop
 #pragma clang attribute push( \
-    __attribute__((target("avx2,f16c,avx512f,avx512bw,avx512dq,avx512vl"))), apply_to = function)
+    __attribute__((target("avx2,f16c,fma,avx512f,avx512bw,avx512dq,avx512vl"))), \
+    apply_to = function)
 #else
 #pragma GCC pop_options
 #pragma GCC push_options
 #pragma GCC optimize("O3")
-#pragma GCC target("avx2,f16c,avx512f,avx512bw,avx512dq,avx512vl")
+#pragma GCC target("avx2,f16c,fma,avx512f,avx512bw,avx512dq,avx512vl")
 #endif
 namespace halfbyte::detail::avx512 {
 // clang-format off
@@ -78,6 +81,7 @@ namespace halfbyte::detail::avx512 {
 #include <halfbyte/simd/encode.inc>
 #include <halfbyte/simd/decode.inc>
 #include <halfbyte/simd/hadamard.inc>
+#include <halfbyte/simd/product.inc>
 #include <halfbyte/simd/block.inc>
 // clang-format on
 }  // namespace halfbyte::detail::avx512
@@ -100,7 +104,7 @@ inline instruction_set best_instruction_set() {
   return instruction_set::scalar;
 #elif defined(__x86_64__)
   __builtin_cpu_init();
-  const bool has_avx2 = __builtin_cpu_supports("avx2");
+  const bool has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
   const bool has_avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
   if (has_avx2 && has_avx512) return instruction_set::avx512;

@@ -71,8 +71,8 @@ inline constexpr bool vector_encode =
     !(rounding_traits<Rounding>::unbiased &&
       rounding_traits<Rounding>::bits > 23 - F.mantissa_bits);
 
-/// For each magnitude of e2m1 but zero, the largest float (its bits) that stays below it: the pattern
-/// of x / d is how many of them |x| is above.
+/// For each magnitude of e2m1 but zero, the largest float (its bits) that stays below it: the
+/// pattern of x / d is how many of them |x| is above.
 struct e2m1_steps {
   std::uint32_t below[8];  ///< the last is unused: 32 bytes move as one
 };
@@ -116,7 +116,7 @@ struct block_plan {
   /// Elements are found by their steps, of which there are few per tensor.
   template <class Rounding>
   static constexpr bool counts =
-      B.element == e2m1 && B.scale == ue4m3 && B.tensor_scale && steps_of_e2m1<Rounding>;
+      B.element == e2m1&& B.scale == ue4m3&& B.tensor_scale&& steps_of_e2m1<Rounding>;
 
   tensor_scaling tensor;
   double inverse_of_limit = 1;  ///< 1 / (largest element * tensor scale)
@@ -125,8 +125,8 @@ struct block_plan {
   template <class Rounding>
   explicit block_plan(tensor_scaling t, const Rounding&)
       : tensor(t),
-        inverse_of_limit(
-            1 / (double{decode<B.element>(B.element.max_pattern())} * double{t.scale})) {
+        inverse_of_limit(1 /
+                         (double{decode<B.element>(B.element.max_pattern())} * double{t.scale})) {
     if constexpr (counts<Rounding>) {
       if (!possible_here()) return;
       for (std::uint32_t i = 0; i < 8; ++i) {
@@ -203,16 +203,21 @@ struct scale_place {
 template <block_format B>
 struct dequantize_plan {
   static constexpr bool moves = B.scale == ue8m0 && !B.tensor_scale;
+  static constexpr bool looks_up = B.element == e2m1 && B.scale == ue4m3 && B.tensor_scale;
+  /// Elements are multiplied, exactly, in doubles.
+  static constexpr bool multiplies = !moves && !looks_up;
   static constexpr bool possible =
       vector_format<B.element> && B.cols % 16 == 0 &&
-      (moves || (B.element == e2m1 && B.scale == ue4m3 && B.tensor_scale));
+      (!multiplies ||
+       (B.element.mantissa_bits + B.scale.mantissa_bits + (B.tensor_scale ? 24 : 0) <= 50));
 
+  float tensor;
   /// Row i: the magnitudes of e2m1 times (1 + i / 8) * tensor scale, rounded once; row 8: zeros.
-  std::uint32_t scaled[moves ? 1 : 9][8] = {};
+  std::uint32_t scaled[looks_up ? 9 : 1][8] = {};
   bool normal = true;  ///< no scaled magnitude leaves the normal floats
 
-  explicit dequantize_plan(float tensor_scale) {
-    if constexpr (!moves) {
+  explicit dequantize_plan(float tensor_scale) : tensor(tensor_scale) {
+    if constexpr (looks_up) {
       const std::uint32_t bits = bit_cast<std::uint32_t>(tensor_scale);
       normal = bits >= 27u << 23 && bits < 227u << 23;
       if (!normal) return;
@@ -239,9 +244,17 @@ struct dequantize_plan {
       const int k = static_cast<int>(pattern) - 127;
       return pattern != 255 && 127 + B.element.quantum() + k >= 1 &&
              127 + B.element.max_exponent() + k <= 254;
+    } else if constexpr (multiplies) {
+      const unpacked by = divisor<B>(pattern, {tensor, 0});
+      return by.kind == number_kind::finite && !by.negative && by.exponent >= -100 &&
+             by.exponent < 100;
     } else {
       return pattern < 127 && normal;
     }
+  }
+  /// Scale times tensor scale, exactly.
+  double product(std::uint32_t pattern) const {
+    return to_double(divisor<B>(pattern, {tensor, 0}));
   }
   /// The magnitudes of e2m1 for scale `pattern`, up to the factor 2^(shift / 2^23).
   const std::uint32_t* magnitudes(std::uint32_t pattern) const {
