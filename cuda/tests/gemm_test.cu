@@ -207,9 +207,9 @@ int main() {
     exact_cases<bfloat16, bfloat16, output::bfloat16, sm90_tile_large>(expect, "bf16 large bf16");
     exact_cases<int8, int8, output::float32, sm90_tile_small>(expect, "int8 small f32");
     exact_cases<int8, int8, output::bfloat16, sm90_tile_large>(expect, "int8 large bf16");
-    blockwise_cases<e4m3, e4m3, output::float32, sm90_tile_medium, blockwise::rows_and_tiles>(
+    blockwise_cases<e4m3, e4m3, output::float32, sm90_tile_large, blockwise::rows_and_tiles>(
         expect, "1x128 x 128x128");
-    blockwise_cases<e4m3, e5m2, output::bfloat16, sm90_tile_medium, blockwise::rows_and_rows>(
+    blockwise_cases<e4m3, e5m2, output::bfloat16, sm90_tile_large, blockwise::rows_and_rows>(
         expect, "1x128 x 1x128");
     public_cases<e4m3, e4m3, output::float32, accumulation::fast>(expect, "gemm e4m3");
     public_cases<e5m2, e4m3, output::bfloat16, accumulation::promoted>(expect, "gemm promoted");

@@ -15,6 +15,7 @@ namespace halfbyte::cuda {
 struct folded_magnitudes {
     std::uint32_t low, high;
 
+    folded_magnitudes() = default;
     HALFBYTE_HD explicit folded_magnitudes(int k) {
         // Normal numbers: the exponent field counts up with k. Below, the fields are subnormal.
         const auto steps = static_cast<std::uint32_t>(k + 6);

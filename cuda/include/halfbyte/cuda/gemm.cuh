@@ -83,7 +83,7 @@ void gemm(const operand_matrix& a, const operand_matrix& b, const output_matrix&
                                                d, how, stream);
     if constexpr (bits_of(A) == 8 && A != element::int8) {
         if (sums == accumulation::promoted)
-            return gemm_sm90_blockwise<A, B, O, sm90_tile_medium, blockwise::unscaled>::launch(
+            return gemm_sm90_blockwise<A, B, O, sm90_tile_large, blockwise::unscaled>::launch(
                 a, {}, b, {}, d, how, stream);
     }
     if constexpr (A == element::e4m3 && B == element::e4m3) {
@@ -107,7 +107,7 @@ void gemm_blockwise(const operand_matrix& a, const block_scales& scale_a, const 
                     cudaStream_t stream) {
     detail::check_shapes("gemm_blockwise", a.rows, a.columns, b.rows, b.columns, d);
     if (d.rows == 0 || d.columns == 0) return;
-    gemm_sm90_blockwise<A, B, O, sm90_tile_medium, Scales>::launch(a, scale_a, b, scale_b, d, how,
+    gemm_sm90_blockwise<A, B, O, sm90_tile_large, Scales>::launch(a, scale_a, b, scale_b, d, how,
                                                                    stream);
 }
 
@@ -139,8 +139,10 @@ void gemm_mxfp4(const folded_matrix& a, const block_scaled_matrix& packed_a,
 
 /// Few rows of E4M3 activations times packed MXFP4 weights: reads half the bytes of FP8 weights.
 ///
-/// `rows` is what `fold` makes of the weights once (its `data` may be null). A at most 128 rows, K a
-/// multiple of 256, else std::invalid_argument. Scales of A in `how.a`; `how.b` must be unset.
+/// `rows` is what `fold` makes of the weights once (its `data` may be null); set its `unfit_count`
+/// to null where the count was seen to be 0, and the kernel for such rows is left out. A at most
+/// 128 rows, K a multiple of 256, else std::invalid_argument. Scales of A in `how.a`; `how.b` must
+/// be unset.
 template <output O>
 void gemm_packed_weights(const operand_matrix& a, const block_scaled_matrix& b,
                          const folded_matrix& rows, const output_matrix& d, const epilogue& how,
@@ -154,6 +156,7 @@ void gemm_packed_weights(const operand_matrix& a, const block_scaled_matrix& b,
         gemm_sm90_skinny<true, m(), O>::launch(a, {b.data, b.stride_bytes, b.rows, b.columns},
                                                b.scales, rows.scale, d, how, stream);
     });
+    if (rows.unfit_count == nullptr) return;
     epilogue rest = how;
     if (rest.accumulate) rest.bias = nullptr;
     using enum element;

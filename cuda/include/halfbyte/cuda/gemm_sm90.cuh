@@ -96,6 +96,7 @@ private:
                 at.advance();
             }
             wgmma_wait<0>();
+            wgmma_settle(sum);
             ring.template release<cluster>(previous);
             write_tile<writer>(p, state, tile, slabs, factors_at, sum);
         }

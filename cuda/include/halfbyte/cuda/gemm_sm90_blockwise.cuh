@@ -41,25 +41,25 @@ enum class blockwise {
 /// D = epilogue(Σ over K blocks of scale_a · scale_b · (A · Bᵀ of the block)), FP8 on Hopper.
 ///
 /// As gemm_sm90, but the tensor core sums 128 of K only; then the warps take the sums out, scale
-/// them in float and add them to float sums of their own. Each warpgroup has two sets of sums: one
-/// is being multiplied while the other is scaled. Two more warps of the loading warpgroup bring
-/// the scales into the stages.
+/// them in float and add them to float sums of their own. The two warpgroups take turns: one
+/// multiplies its 64 rows with 128 of B's rows while the other scales. Two more warps of the
+/// loading warpgroup bring the scales into the stages.
 template <element A, element B, output O, class Tile, blockwise Scales>
 struct gemm_sm90_blockwise {
     static constexpr const char* name = "gemm_sm90_blockwise";
     static constexpr int architecture = 90;
     static constexpr int cluster = Tile::cluster;
     static constexpr int threads = Tile::threads, blocks_per_multiprocessor = 1;
-    static_assert(Tile::n == 128, "two sets of sums and the totals must fit the registers");
+    static constexpr int half_n = 128, halves = Tile::n / half_n;
+    static constexpr int sums = half_n / 2;  // of a thread in a half
 
-    using multiply = wgmma<A, B, Tile::n>;
+    using multiply = wgmma<A, B, half_n>;
     using writer = warp_writer<O, Tile::n, 1>;
 
     static constexpr int writer_bytes = Tile::multiplying_warps * writer::shared_bytes;
-    static constexpr int sums = Tile::n / 2;  // of a thread
     static constexpr int scale_warps = 2;
     static constexpr int scales_a = Tile::m;
-    static constexpr int scales_b = Scales == blockwise::rows_and_rows ? Tile::n : 1;
+    static constexpr int scales_b = Scales == blockwise::rows_and_rows ? Tile::n : halves;
     static constexpr int stage_scales = Tile::m + Tile::n;
     static constexpr int shared_bytes =
         Tile::ring_bytes + writer_bytes + Tile::stages * stage_scales * 4 + 1024;
@@ -125,8 +125,10 @@ private:
                 source_a[i] = p.scale_a.at(min(tile.row + lane + i * lanes, p.d.rows - 1));
 #pragma unroll
             for (int i = 0; i < each_b; ++i) {
-                const int n = min(tile.column + lane + i * lanes, p.d.columns - 1);
-                source_b[i] = p.scale_b.at(Scales == blockwise::rows_and_rows ? n : n / 128);
+                const bool rows = Scales == blockwise::rows_and_rows;
+                const int column = tile.column + (rows ? lane + i * lanes : lane * half_n);
+                const int n = min(column, p.d.columns - 1);
+                source_b[i] = p.scale_b.at(rows ? n : n / 128);
             }
             for (int k = 0; k < p.k_steps; ++k) {
                 ptx::mbarrier_wait(ring.empty(at.stage), at.parity ^ 1);
@@ -155,99 +157,92 @@ private:
     static __device__ void multiply_tiles(const arguments& p, const block_state<Tile>& state,
                                           std::uint32_t ring_memory, const float* scales) {
         const typename Tile::ring ring = state.ring();
-        const int warp = static_cast<int>(threadIdx.x) / 32;
-        const std::uint32_t half = static_cast<std::uint32_t>(warp / 4 * 64 * Tile::k_bytes);
+        const int thread = static_cast<int>(threadIdx.x), warp = thread / 32;
+        const std::uint32_t upper_half = static_cast<std::uint32_t>(warp / 4 * 64 * Tile::k_bytes);
         const std::uint32_t slabs = ring_memory + Tile::ring_bytes +
                                     static_cast<std::uint32_t>(warp * writer::shared_bytes);
-        typename Tile::position next, done;
+        // Barrier 1 + w tells warpgroup w that its turn has come; warpgroup 0 begins.
+        const int my_turn = 1 + warp / 4, other_turn = 2 - warp / 4;
+        if (warp / 4 == 1) ptx::named_barrier_arrive(other_turn, Tile::multiplying_threads);
+        typename Tile::position at;
         ring_position<1> factors_at;
-        // Multiplies the next stage into `part`.
-        const auto issue = [&](float(&part)[sums]) {
-            ptx::mbarrier_wait(ring.full(next.stage), next.parity);
-            const std::uint32_t a =
-                ring_memory + static_cast<std::uint32_t>(next.stage * Tile::stage_bytes);
-            const std::uint32_t b = a + Tile::a_bytes;
-            wgmma_fence();
-#pragma unroll
-            for (std::uint32_t j = 0; j < 4; ++j)
-                multiply::run(part, wgmma_descriptor(a + half + 32 * j),
-                              wgmma_descriptor(b + 32 * j), j != 0);
-            wgmma_commit();
-            next.advance();
-        };
         for (tile_walk<Tile> tile{p.order}; tile.find(); tile.advance()) {
-            float total[sums], even[sums], odd[sums];
-            issue(even);
-            int left = p.k_steps - 1;
-            for (; left >= 2; left -= 2) {
-                scaling now(scales, done.stage);
-                issue(odd);
-                wgmma_wait<1>();
-                add_scaled(total, even, now, ring, done);
-                now = scaling(scales, done.stage);
-                issue(even);
-                wgmma_wait<1>();
-                add_scaled(total, odd, now, ring, done);
-            }
-            scaling now(scales, done.stage);
-            if (left == 1) {
-                issue(odd);
-                wgmma_wait<1>();
-                add_scaled(total, even, now, ring, done);
-                now = scaling(scales, done.stage);
-                wgmma_wait<0>();
-                add_scaled(total, odd, now, ring, done);
-            } else {
-                wgmma_wait<0>();
-                add_scaled(total, even, now, ring, done);
+            float total[Tile::n / 2];
+#pragma unroll
+            for (int i = 0; i < Tile::n / 2; ++i) total[i] = 0.0f;
+            for (int k = 0; k < p.k_steps; ++k) {
+                ptx::mbarrier_wait(ring.full(at.stage), at.parity);
+                const std::uint32_t a =
+                    ring_memory + static_cast<std::uint32_t>(at.stage * Tile::stage_bytes);
+                const std::uint32_t b = a + Tile::a_bytes;
+                // Read before the multiplications are issued: afterwards they would queue behind.
+                const float* scale = scales + at.stage * stage_scales;
+                float upper = 1.0f, lower = 1.0f;
+                if constexpr (Scales != blockwise::unscaled) {
+                    upper = scale[warp * 16 + thread % 32 / 4];
+                    lower = scale[warp * 16 + thread % 32 / 4 + 8];
+                }
+                float tile_scale[halves] = {};
+                if constexpr (Scales == blockwise::rows_and_tiles) {
+#pragma unroll
+                    for (int half = 0; half < halves; ++half)
+                        tile_scale[half] = scale[scales_a + half];
+                }
+#pragma unroll
+                for (int half = 0; half < halves; ++half) {
+                    float part[sums];
+                    ptx::named_barrier_wait(my_turn, Tile::multiplying_threads);
+                    wgmma_fence();
+#pragma unroll
+                    for (std::uint32_t j = 0; j < 4; ++j)
+                        multiply::run(part, wgmma_descriptor(a + upper_half + 32 * j),
+                                      wgmma_descriptor(b + static_cast<std::uint32_t>(
+                                                               half * half_n * Tile::k_bytes) +
+                                                       32 * j),
+                                      j != 0);
+                    wgmma_commit();
+                    ptx::named_barrier_arrive(other_turn, Tile::multiplying_threads);
+                    wgmma_wait<0>();
+                    wgmma_settle(part);
+                    if (half == halves - 1 && Scales != blockwise::rows_and_rows)
+                        ring.template release<cluster>(at.stage);
+                    const float* column_scale = scale + scales_a + half * half_n + thread % 4 * 2;
+                    add_scaled(total + half * sums, part, upper, lower, tile_scale[half],
+                               column_scale);
+                }
+                if constexpr (Scales == blockwise::rows_and_rows)
+                    ring.template release<cluster>(at.stage);
+                at.advance();
             }
             write_tile<writer>(p, state, tile, slabs, factors_at, total);
         }
+        if (warp / 4 == 0) ptx::named_barrier_wait(my_turn, Tile::multiplying_threads);
     }
 
-    /// The factors of this thread's sums in one step. They are read before the next step is issued:
-    /// a read from shared memory queues behind the multiplications that were issued before it.
-    struct scaling {
-        static constexpr int columns = Scales == blockwise::rows_and_rows ? Tile::n / 8 : 1;
-        float upper = 1.0f, lower = 1.0f;
-        float2 column[columns];
-
-        __device__ scaling(const float* scales, int stage) {
-            if constexpr (Scales == blockwise::unscaled) return;
-            const float* scale = scales + stage * stage_scales;
-            const int thread = static_cast<int>(threadIdx.x);
-            upper = scale[thread / 32 * 16 + thread % 32 / 4];
-            lower = scale[thread / 32 * 16 + thread % 32 / 4 + 8];
-            if constexpr (Scales == blockwise::rows_and_tiles) {
-                upper *= scale[scales_a];
-                lower *= scale[scales_a];
-            } else if constexpr (Scales == blockwise::rows_and_rows) {
+    /// total += part · scales, of 64 sums.
+    static __device__ void add_scaled(float* total, const float (&part)[sums], float upper,
+                                      float lower, float tile_scale, const float* column_scale) {
+        if constexpr (Scales == blockwise::rows_and_tiles) {
+            upper *= tile_scale;
+            lower *= tile_scale;
+        }
 #pragma unroll
-                for (int i = 0; i < columns; ++i)
-                    column[i] = *reinterpret_cast<const float2*>(scale + scales_a + 8 * i +
-                                                                 thread % 4 * 2);
+        for (int i = 0; i < sums; i += 4) {
+            float2 column = {1.0f, 1.0f};
+            if constexpr (Scales == blockwise::rows_and_rows)
+                column = *reinterpret_cast<const float2*>(column_scale + 2 * i);
+#pragma unroll
+            for (int j = 0; j < 4; ++j) {
+                const float row = j < 2 ? upper : lower;
+                if constexpr (Scales == blockwise::unscaled) {
+                    total[i + j] += part[i + j];
+                } else if constexpr (Scales == blockwise::rows_and_tiles) {
+                    total[i + j] += part[i + j] * row;
+                } else {
+                    total[i + j] += part[i + j] * (row * (j % 2 == 0 ? column.x : column.y));
+                }
             }
         }
-    };
-
-    /// total += part · scales; the stage goes back to the loader.
-    static __device__ void add_scaled(float (&total)[sums], const float (&part)[sums],
-                                      const scaling& now, const typename Tile::ring& ring,
-                                      typename Tile::position& done) {
-        ring.template release<cluster>(done.stage);
-#pragma unroll
-        for (int i = 0; i < sums; ++i) {
-            const float row = i % 4 < 2 ? now.upper : now.lower;
-            if constexpr (Scales == blockwise::unscaled) {
-                total[i] += part[i];
-            } else if constexpr (Scales == blockwise::rows_and_tiles) {
-                total[i] += part[i] * row;
-            } else {
-                const float2 column = now.column[i / 4];
-                total[i] += part[i] * (row * (i % 2 == 0 ? column.x : column.y));
-            }
-        }
-        done.advance();
     }
 };
 

@@ -36,8 +36,8 @@ struct gemm_sm90_skinny {
     static constexpr int stages = !paired ? 4 : paired_stages < 8 ? paired_stages : 8;
     static constexpr int blocks_per_multiprocessor = paired ? 2 : 1;
     static constexpr int sums = M / 2;  // of a thread
-    static constexpr int line = M + 1;  // floats of a row of partial sums
-    static constexpr int partial_bytes = 2 * tile_n * line * 4;
+    static constexpr int line = tile_n + 2;  // floats from one row of A's sums to the next
+    static constexpr int partial_bytes = M * line * 4;
     static constexpr int ring_bytes = stages * stage_bytes;
     static constexpr int shared_bytes =
         (ring_bytes > partial_bytes ? ring_bytes : partial_bytes) + 1024;
@@ -61,6 +61,8 @@ struct gemm_sm90_skinny {
         const int shares = static_cast<int>(gridDim.y), share = static_cast<int>(blockIdx.y);
         const int first = p.k_steps * share / shares, last = p.k_steps * (share + 1) / shares;
         const int column = static_cast<int>(blockIdx.x) * tile_n;
+        __shared__ folded_magnitudes tables[15];  // of k = -8 to 6
+        if (threadIdx.x < 15) tables[threadIdx.x] = folded_magnitudes(static_cast<int>(threadIdx.x) - 8);
         if (threadIdx.x == 0) ring.initialise(1, 4);
         __syncthreads();
 
@@ -70,14 +72,23 @@ struct gemm_sm90_skinny {
             __syncwarp();
         } else {
             float sum[sums];
-            multiply(p, ring, memory, column, first, last, sum);
-            ptx::named_barrier_wait(1, multipliers);  // the ring is empty: partial sums may lie there
+            multiply(p, ring, memory, tables, column, first, last, sum);
+            // Where the ring was, one warpgroup leaves its sums and the other adds its own.
             const int warp = static_cast<int>(threadIdx.x) / 32;
-            const int row = warp % 4 * 16 + static_cast<int>(threadIdx.x) % 32 / 4;
+            float* mine = partial + warp % 4 * 16 + static_cast<int>(threadIdx.x) % 32 / 4 +
+                          static_cast<int>(threadIdx.x) % 4 * 2 * line;
+            ptx::named_barrier_wait(1, multipliers);
 #pragma unroll
-            for (int i = 0; i < sums; ++i)
-                partial[(warp / 4 * tile_n + row + (i % 4 < 2 ? 0 : 8)) * line + i / 4 * 8 +
-                        static_cast<int>(threadIdx.x) % 4 * 2 + i % 2] = sum[i];
+            for (int turn = 0; turn < 2; ++turn) {
+                if (warp / 4 == turn) {
+#pragma unroll
+                    for (int i = 0; i < sums; ++i) {
+                        float& total = mine[(i / 4 * 8 + i % 2) * line + (i % 4 < 2 ? 0 : 8)];
+                        total = turn == 0 ? sum[i] : total + sum[i];
+                    }
+                }
+                ptx::named_barrier_wait(1, multipliers);
+            }
         }
         meet(shares);
         if (threadIdx.x < multipliers) write(p, partial, column, shares, share);
@@ -165,8 +176,8 @@ private:
     }
 
     static __device__ void multiply(const arguments& p, const pipeline<stages>& ring,
-                                    std::uint32_t memory, int column, int first, int last,
-                                    float (&sum)[sums]) {
+                                    std::uint32_t memory, const folded_magnitudes* tables,
+                                    int column, int first, int last, float (&sum)[sums]) {
         const int warpgroup = static_cast<int>(threadIdx.x) / 128;
         const int lane = static_cast<int>(threadIdx.x) % 32;
         const int row = static_cast<int>(threadIdx.x) % 128 / 32 * 16 + lane / 4;
@@ -176,7 +187,7 @@ private:
 #pragma unroll
             for (int i = 0; i < 2; ++i) {
                 from[i] = min(column + row + 8 * i, p.d.columns - 1);
-                base[i] = static_cast<int>(__float_as_uint(p.row_scale[from[i]]) >> 23);
+                base[i] = static_cast<int>(__float_as_uint(p.row_scale[from[i]]) >> 23) - 8;
                 if (first + warpgroup < last)
                     next[i] = load_scales(p.scales, from[i], (first + warpgroup) * 8);
             }
@@ -210,7 +221,7 @@ private:
                     for (int i = 0; i < 2; ++i) {
                         const std::uint32_t word = j < 4 ? scales[i].x : scales[i].y;
                         const int exponent = static_cast<int>((word >> (8 * (j % 4))) & 0xFFu);
-                        const folded_magnitudes table(max(-8, min(6, exponent - base[i])));
+                        const folded_magnitudes table = tables[max(0, min(14, exponent - base[i]))];
                         decoded[j][i] = decode(packed[j][i], table);
                         decoded[j][2 + i] = decode(packed[j][2 + i], table);
                     }
@@ -230,26 +241,23 @@ private:
             }
             wgmma_commit();
             wgmma_wait<0>();
+            wgmma_settle(sum);
             ring.template release<1>(stage);
         }
     }
 
-    /// This block's share of the outputs: the sums of both warpgroups of every block together.
+    /// This block's share of the outputs: the sums of every block of the cluster together.
     static __device__ void write(const arguments& p, const float* partial, int column, int shares,
                                  int share) {
         for (int i = static_cast<int>(threadIdx.x) + share * multipliers; i < tile_n * M;
              i += multipliers * shares) {
             const int m = i / tile_n, n = i % tile_n;
             if (m >= p.d.rows || column + n >= p.d.columns) continue;
-            float sum = 0.0f;
-            for (int other = 0; other < shares; ++other)
-#pragma unroll
-                for (int half = 0; half < 2; ++half) {
-                    const float* from = partial + (half * tile_n + n) * line + m;
-                    sum += shares == 1 ? *from
-                                       : ptx::load_remote(ptx::shared_address(from),
-                                                          static_cast<std::uint32_t>(other));
-                }
+            const float* from = partial + m * line + n;
+            float sum = *from;
+            for (int i = 1; i < shares; ++i)
+                sum += ptx::load_remote(ptx::shared_address(from),
+                                        static_cast<std::uint32_t>((share + i) % shares));
             const float weight = Packed ? p.row_scale[column + n] : p.how.b(column + n, p.d.columns);
             float value = static_cast<float>(static_cast<double>(sum) *
                                              (p.how.alpha * p.how.a(m, p.d.rows)) * weight);
