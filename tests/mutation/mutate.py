@@ -18,8 +18,8 @@ import threading
 import time
 
 ALL_TESTS = ['bits', 'format', 'pack', 'unpacked', 'block_format', 'quantized', 'scale', 'block',
-             'quantize', 'vendor_formulas', 'overflow', 'encode', 'rounding', 'random',
-             'known_answers', 'minifloat']
+             'quantize_relations', 'quantize', 'vendor_formulas', 'overflow', 'encode', 'rounding',
+             'random', 'known_answers', 'minifloat']
 COMPILE = ['g++', '-std=c++20', '-O0', '-w', '-fmax-errors=5']
 LONGEST_RUN = 300  # seconds
 SOUND, SOUND_LOCK = {}, threading.Lock()  # which tests pass without a fault
