@@ -2,7 +2,7 @@
 """Runs gemm_bench, times Triton's dot_scaled on the same shapes, prints both and draws a picture.
 
 usage: gemm_bench.py path/to/gemm_bench [output-folder]
-Needs PyTorch and Triton for the Triton rows, matplotlib for the picture; each is left out if absent.
+Needs PyTorch and Triton for the Triton rows, matplotlib for the picture; what is absent is left out.
 """
 
 import csv

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <functional>
+#include <numeric>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -12,52 +14,57 @@ namespace bench {
 /// Candidates for one job, timed in turn and each round in another order, so that all meet the
 /// same clocks; medians of CUDA events.
 class race {
-public:
-    explicit race(cudaStream_t stream) : stream_(stream) {
-        halfbyte::cuda::check(cudaEventCreate(&start_));
-        halfbyte::cuda::check(cudaEventCreate(&stop_));
-    }
-    race(const race&) = delete;
-    ~race() {
-        cudaEventDestroy(start_);
-        cudaEventDestroy(stop_);
-    }
+ public:
+  explicit race(cudaStream_t stream) : stream_(stream) {
+    halfbyte::cuda::check(cudaEventCreate(&start_));
+    halfbyte::cuda::check(cudaEventCreate(&stop_));
+  }
+  race(const race&) = delete;
+  ~race() {
+    cudaEventDestroy(start_);
+    cudaEventDestroy(stop_);
+  }
 
-    /// `run(i)` queues the job once; i counts up, so that a job can take turns among its inputs.
-    void add(std::string name, std::function<void(int)> run) {
-        entries_.push_back({std::move(name), std::move(run), {}});
+  /// `run(i)` queues the job once; i counts up, so that a job can take turns among its inputs.
+  void add(std::string name, std::function<void(int)> run) {
+    entries_.push_back({std::move(name), std::move(run), {}});
+  }
+
+  /// Each round: every candidate once untimed, then `repeats` times between two events.
+  void run(int rounds, int repeats) {
+    std::mt19937_64 random(1);
+    std::vector<std::size_t> order(entries_.size());
+    std::iota(order.begin(), order.end(), std::size_t{0});
+    for (int round = 0; round < rounds + 1; ++round) {
+      std::shuffle(order.begin(), order.end(), random);
+      for (const std::size_t j : order) {
+        entry& e = entries_[j];
+        e.run(0);
+        halfbyte::cuda::check(cudaEventRecord(start_, stream_));
+        for (int i = 1; i <= repeats; ++i) e.run(i);
+        halfbyte::cuda::check(cudaEventRecord(stop_, stream_));
+        halfbyte::cuda::check(cudaEventSynchronize(stop_));
+        float milliseconds = 0;
+        halfbyte::cuda::check(cudaEventElapsedTime(&milliseconds, start_, stop_));
+        if (round > 0) e.seconds.push_back(1e-3 * milliseconds / repeats);
+      }
     }
+    for (entry& e : entries_) std::sort(e.seconds.begin(), e.seconds.end());
+  }
 
-    /// Each round: every candidate once untimed, then `repeats` times between two events.
-    void run(int rounds, int repeats) {
-        for (int round = 0; round < rounds + 1; ++round)
-            for (std::size_t j = 0; j < entries_.size(); ++j) {
-                entry& e = entries_[(j + static_cast<std::size_t>(round)) % entries_.size()];
-                e.run(0);
-                halfbyte::cuda::check(cudaEventRecord(start_, stream_));
-                for (int i = 1; i <= repeats; ++i) e.run(i);
-                halfbyte::cuda::check(cudaEventRecord(stop_, stream_));
-                halfbyte::cuda::check(cudaEventSynchronize(stop_));
-                float milliseconds = 0;
-                halfbyte::cuda::check(cudaEventElapsedTime(&milliseconds, start_, stop_));
-                if (round > 0) e.seconds.push_back(1e-3 * milliseconds / repeats);
-            }
-        for (entry& e : entries_) std::sort(e.seconds.begin(), e.seconds.end());
-    }
+  std::size_t size() const { return entries_.size(); }
+  const std::string& name(std::size_t i) const { return entries_[i].name; }
+  double median(std::size_t i) const { return entries_[i].seconds[entries_[i].seconds.size() / 2]; }
 
-    std::size_t size() const { return entries_.size(); }
-    const std::string& name(std::size_t i) const { return entries_[i].name; }
-    double median(std::size_t i) const { return entries_[i].seconds[entries_[i].seconds.size() / 2]; }
-
-private:
-    struct entry {
-        std::string name;
-        std::function<void(int)> run;
-        std::vector<double> seconds;
-    };
-    cudaStream_t stream_;
-    cudaEvent_t start_{}, stop_{};
-    std::vector<entry> entries_;
+ private:
+  struct entry {
+    std::string name;
+    std::function<void(int)> run;
+    std::vector<double> seconds;
+  };
+  cudaStream_t stream_;
+  cudaEvent_t start_{}, stop_{};
+  std::vector<entry> entries_;
 };
 
 }  // namespace bench

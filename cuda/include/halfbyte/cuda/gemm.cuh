@@ -26,44 +26,44 @@ enum class accumulation { fast, promoted };
 
 namespace detail {
 
-inline void check_shapes(const char* function, int a_rows, int a_columns, int b_rows,
-                         int b_columns, const output_matrix& d) {
-    if (a_columns == b_columns && a_rows == d.rows && b_rows == d.columns && a_columns > 0 &&
-        d.stride >= d.columns)
-        return;
-    const auto size = [](int rows, int columns) {
-        return std::to_string(rows) + " x " + std::to_string(columns);
-    };
-    throw std::invalid_argument(std::string(function) + ": A " + size(a_rows, a_columns) + ", B " +
-                                size(b_rows, b_columns) + ", D " + size(d.rows, d.columns) +
-                                ", stride " + std::to_string(d.stride));
+inline void check_shapes(const char* function, int a_rows, int a_columns, int b_rows, int b_columns,
+                         const output_matrix& d) {
+  if (a_columns == b_columns && a_rows == d.rows && b_rows == d.columns && a_columns > 0 &&
+      d.stride >= d.columns)
+    return;
+  const auto size = [](int rows, int columns) {
+    return std::to_string(rows) + " x " + std::to_string(columns);
+  };
+  throw std::invalid_argument(std::string(function) + ": A " + size(a_rows, a_columns) + ", B " +
+                              size(b_rows, b_columns) + ", D " + size(d.rows, d.columns) +
+                              ", stride " + std::to_string(d.stride));
 }
 
 inline bool fits_sm90(const operand_matrix& a, const operand_matrix& b) {
-    return device_facts::current().architecture == 90 &&
-           fits_tensor_map(a.data, a.stride_bytes) && fits_tensor_map(b.data, b.stride_bytes);
+  return device_facts::current().architecture == 90 && fits_tensor_map(a.data, a.stride_bytes) &&
+         fits_tensor_map(b.data, b.stride_bytes);
 }
 
 /// Enough tiles of 128 x 256 in pairs to fill the device?
 inline bool fills_device(const output_matrix& d) {
-    const std::int64_t pairs =
-        static_cast<std::int64_t>((d.rows + 255) / 256) * ((d.columns + 255) / 256);
-    return 2 * pairs >= device_facts::current().multiprocessors * 3 / 4;
+  const std::int64_t pairs =
+      static_cast<std::int64_t>((d.rows + 255) / 256) * ((d.columns + 255) / 256);
+  return 2 * pairs >= device_facts::current().multiprocessors * 3 / 4;
 }
 
 /// Calls `run` with the smallest instruction width that holds `rows`, if there is one.
 template <class F>
 bool with_skinny_width(int rows, F run) {
-    if (rows <= 8) return run(std::integral_constant<int, 8>{}), true;
-    if (rows <= 16) return run(std::integral_constant<int, 16>{}), true;
-    if (rows <= 32) return run(std::integral_constant<int, 32>{}), true;
-    if (rows <= 64) return run(std::integral_constant<int, 64>{}), true;
-    if (rows <= 128) return run(std::integral_constant<int, 128>{}), true;
-    return false;
+  if (rows <= 8) return run(std::integral_constant<int, 8>{}), true;
+  if (rows <= 16) return run(std::integral_constant<int, 16>{}), true;
+  if (rows <= 32) return run(std::integral_constant<int, 32>{}), true;
+  if (rows <= 64) return run(std::integral_constant<int, 64>{}), true;
+  if (rows <= 128) return run(std::integral_constant<int, 128>{}), true;
+  return false;
 }
 
 inline block_scaled_matrix as_blocks(const operand_matrix& m) {
-    return {static_cast<const std::uint8_t*>(m.data), m.stride_bytes, m.rows, m.columns, {}};
+  return {static_cast<const std::uint8_t*>(m.data), m.stride_bytes, m.rows, m.columns, {}};
 }
 
 }  // namespace detail
@@ -76,27 +76,27 @@ inline block_scaled_matrix as_blocks(const operand_matrix& m) {
 template <element A, element B, output O>
 void gemm(const operand_matrix& a, const operand_matrix& b, const output_matrix& d,
           const epilogue& how, cudaStream_t stream, accumulation sums = accumulation::fast) {
-    detail::check_shapes("gemm", a.rows, a.columns, b.rows, b.columns, d);
-    if (d.rows == 0 || d.columns == 0) return;
-    if (!detail::fits_sm90(a, b))
-        return launch_gemm_sm80<A, 0, B, 0, O>(detail::as_blocks(a), {}, detail::as_blocks(b), {},
-                                               d, how, stream);
-    if constexpr (bits_of(A) == 8 && A != element::int8) {
-        if (sums == accumulation::promoted)
-            return gemm_sm90_blockwise<A, B, O, sm90_tile_large, blockwise::unscaled>::launch(
-                a, {}, b, {}, d, how, stream);
-    }
-    if constexpr (A == element::e4m3 && B == element::e4m3) {
-        if (a.columns % 256 == 0 && detail::with_skinny_width(d.rows, [&](auto m) {
-                gemm_sm90_skinny<false, m(), O>::launch(a, b, {}, nullptr, d, how, stream);
-            }))
-            return;
-    }
-    if (detail::fills_device(d)) {
-        gemm_sm90<A, B, O, sm90_tile_large>::launch(a, b, d, how, stream);
-    } else {
-        gemm_sm90<A, B, O, sm90_tile_small>::launch(a, b, d, how, stream);
-    }
+  detail::check_shapes("gemm", a.rows, a.columns, b.rows, b.columns, d);
+  if (d.rows == 0 || d.columns == 0) return;
+  if (!detail::fits_sm90(a, b))
+    return launch_gemm_sm80<A, 0, B, 0, O>(detail::as_blocks(a), {}, detail::as_blocks(b), {}, d,
+                                           how, stream);
+  if constexpr (bits_of(A) == 8 && A != element::int8) {
+    if (sums == accumulation::promoted)
+      return gemm_sm90_blockwise<A, B, O, sm90_tile_large, blockwise::unscaled>::launch(
+          a, {}, b, {}, d, how, stream);
+  }
+  if constexpr (A == element::e4m3 && B == element::e4m3) {
+    if (d.rows <= 64 && a.columns % 256 == 0 && detail::with_skinny_width(d.rows, [&](auto m) {
+          gemm_sm90_skinny<false, m(), O>::launch(a, b, {}, nullptr, d, how, stream);
+        }))
+      return;
+  }
+  if (detail::fills_device(d)) {
+    gemm_sm90<A, B, O, sm90_tile_large>::launch(a, b, d, how, stream);
+  } else {
+    gemm_sm90<A, B, O, sm90_tile_small>::launch(a, b, d, how, stream);
+  }
 }
 
 /// FP8 with a scale for each 1 x 128 block of A, and for each 128 x 128 or 1 x 128 block of B;
@@ -105,36 +105,36 @@ template <element A, element B, output O, blockwise Scales>
 void gemm_blockwise(const operand_matrix& a, const block_scales& scale_a, const operand_matrix& b,
                     const block_scales& scale_b, const output_matrix& d, const epilogue& how,
                     cudaStream_t stream) {
-    detail::check_shapes("gemm_blockwise", a.rows, a.columns, b.rows, b.columns, d);
-    if (d.rows == 0 || d.columns == 0) return;
-    gemm_sm90_blockwise<A, B, O, sm90_tile_large, Scales>::launch(a, scale_a, b, scale_b, d, how,
-                                                                   stream);
+  detail::check_shapes("gemm_blockwise", a.rows, a.columns, b.rows, b.columns, d);
+  if (d.rows == 0 || d.columns == 0) return;
+  gemm_sm90_blockwise<A, B, O, sm90_tile_large, Scales>::launch(a, scale_a, b, scale_b, d, how,
+                                                                stream);
 }
 
 /// MXFP4 × MXFP4 at the speed of FP8: `a` and `b` as `fold` made them from `packed_a`, `packed_b`.
 ///
 /// The few rows that could not be folded are multiplied from their packed form by a second kernel,
-/// which leaves at once where there is none. Scales of the operands are theirs; `how.a` and `how.b` must be unset.
+/// which leaves at once where there is none. Scales of the operands are theirs; `how.a` and `how.b`
+/// must be unset.
 template <output O>
-void gemm_mxfp4(const folded_matrix& a, const block_scaled_matrix& packed_a,
-                const folded_matrix& b, const block_scaled_matrix& packed_b,
-                const output_matrix& d, const epilogue& how, cudaStream_t stream,
-                accumulation sums = accumulation::fast) {
-    if (how.a.scale != nullptr || how.b.scale != nullptr)
-        throw std::invalid_argument("gemm_mxfp4: the operands bring their scales");
-    epilogue scaled = how;
-    scaled.a = {a.scale, true};
-    scaled.b = {b.scale, true};
-    gemm<element::e4m3, element::e4m3, O>({a.data, a.stride_bytes, a.rows, a.columns},
-                                          {b.data, b.stride_bytes, b.rows, b.columns}, d, scaled,
-                                          stream, sums);
-    // D of an unfit row now holds what a row of zeros gives; bias is not added twice.
-    epilogue rest = how;
-    if (rest.accumulate) rest.bias = nullptr;
-    using enum element;
-    launch_gemm_sm80<e2m1, 32, e2m1, 32, O>(packed_a, {a.unfit_rows, a.unfit_count, a.unfit},
-                                            packed_b, {b.unfit_rows, b.unfit_count, b.unfit}, d,
-                                            rest, stream);
+void gemm_mxfp4(const folded_matrix& a, const block_scaled_matrix& packed_a, const folded_matrix& b,
+                const block_scaled_matrix& packed_b, const output_matrix& d, const epilogue& how,
+                cudaStream_t stream, accumulation sums = accumulation::fast) {
+  if (how.a.scale != nullptr || how.b.scale != nullptr)
+    throw std::invalid_argument("gemm_mxfp4: the operands bring their scales");
+  epilogue scaled = how;
+  scaled.a = {a.scale, true};
+  scaled.b = {b.scale, true};
+  gemm<element::e4m3, element::e4m3, O>({a.data, a.stride_bytes, a.rows, a.columns},
+                                        {b.data, b.stride_bytes, b.rows, b.columns}, d, scaled,
+                                        stream, sums);
+  // D of an unfit row now holds what a row of zeros gives; bias is not added twice.
+  epilogue rest = how;
+  if (rest.accumulate) rest.bias = nullptr;
+  using enum element;
+  launch_gemm_sm80<e2m1, 32, e2m1, 32, O>(packed_a, {a.unfit_rows, a.unfit_count, a.unfit},
+                                          packed_b, {b.unfit_rows, b.unfit_count, b.unfit}, d, rest,
+                                          stream);
 }
 
 /// Few rows of E4M3 activations times packed MXFP4 weights: reads half the bytes of FP8 weights.
@@ -147,32 +147,32 @@ template <output O>
 void gemm_packed_weights(const operand_matrix& a, const block_scaled_matrix& b,
                          const folded_matrix& rows, const output_matrix& d, const epilogue& how,
                          cudaStream_t stream) {
-    detail::check_shapes("gemm_packed_weights", a.rows, a.columns, b.rows, b.columns, d);
-    if (d.rows == 0 || d.columns == 0) return;
-    if (a.columns % 256 != 0 || how.b.scale != nullptr || d.rows > 128)
-        throw std::invalid_argument(
-            "gemm_packed_weights: at most 128 rows, K a multiple of 256, no scale of B");
-    detail::with_skinny_width(d.rows, [&](auto m) {
-        gemm_sm90_skinny<true, m(), O>::launch(a, {b.data, b.stride_bytes, b.rows, b.columns},
-                                               b.scales, rows.scale, d, how, stream);
-    });
-    if (rows.unfit_count == nullptr) return;
-    epilogue rest = how;
-    if (rest.accumulate) rest.bias = nullptr;
-    using enum element;
-    launch_gemm_sm80<e4m3, 0, e2m1, 32, O>(detail::as_blocks(a), {}, b,
-                                           {rows.unfit_rows, rows.unfit_count, rows.unfit}, d, rest,
-                                           stream);
+  detail::check_shapes("gemm_packed_weights", a.rows, a.columns, b.rows, b.columns, d);
+  if (d.rows == 0 || d.columns == 0) return;
+  if (a.columns % 256 != 0 || how.b.scale != nullptr || d.rows > 128)
+    throw std::invalid_argument(
+        "gemm_packed_weights: at most 128 rows, K a multiple of 256, no scale of B");
+  detail::with_skinny_width(d.rows, [&](auto m) {
+    gemm_sm90_skinny<true, m(), O>::launch(a, {b.data, b.stride_bytes, b.rows, b.columns}, b.scales,
+                                           rows.scale, d, how, stream);
+  });
+  if (rows.unfit_count == nullptr) return;
+  epilogue rest = how;
+  if (rest.accumulate) rest.bias = nullptr;
+  using enum element;
+  launch_gemm_sm80<e4m3, 0, e2m1, 32, O>(detail::as_blocks(a), {}, b,
+                                         {rows.unfit_rows, rows.unfit_count, rows.unfit}, d, rest,
+                                         stream);
 }
 
 /// Block-scaled operands of any two kinds, MX (Block 32) or NVFP4 (16), without room to expand
 /// them: the sm_80 path. With room, `unpack` and a bfloat16 `gemm` are several times faster.
 template <element A, int BlockA, element B, int BlockB, output O>
-void gemm_packed(const block_scaled_matrix& a, const block_scaled_matrix& b,
-                 const output_matrix& d, const epilogue& how, cudaStream_t stream) {
-    detail::check_shapes("gemm_packed", a.rows, a.columns, b.rows, b.columns, d);
-    if (d.rows == 0 || d.columns == 0) return;
-    launch_gemm_sm80<A, BlockA, B, BlockB, O>(a, {}, b, {}, d, how, stream);
+void gemm_packed(const block_scaled_matrix& a, const block_scaled_matrix& b, const output_matrix& d,
+                 const epilogue& how, cudaStream_t stream) {
+  detail::check_shapes("gemm_packed", a.rows, a.columns, b.rows, b.columns, d);
+  if (d.rows == 0 || d.columns == 0) return;
+  launch_gemm_sm80<A, BlockA, B, BlockB, O>(a, {}, b, {}, d, how, stream);
 }
 
 }  // namespace halfbyte::cuda

@@ -14,12 +14,12 @@ namespace halfbyte::cuda {
 
 /// Rows of an operand to multiply instead of all: `list[0 .. *count)`, both on the device.
 struct row_selection {
-    const int* list = nullptr;
-    const int* count = nullptr;
-    const std::uint8_t* listed = nullptr;  // rows: 1 where a row is in the list
+  const int* list = nullptr;
+  const int* count = nullptr;
+  const std::uint8_t* listed = nullptr;  // rows: 1 where a row is in the list
 
-    __device__ int size(int rows) const { return list == nullptr ? rows : *count; }
-    __device__ int row(int i) const { return list == nullptr ? i : list[i]; }
+  __device__ int size(int rows) const { return list == nullptr ? rows : *count; }
+  __device__ int row(int i) const { return list == nullptr ? i : list[i]; }
 };
 
 /// D = epilogue(A · Bᵀ) for any pair of operands, on any GPU from sm_80 on.
@@ -30,116 +30,114 @@ struct row_selection {
 /// of B's selected rows, each output once.
 template <element A, int BlockA, element B, int BlockB, output O>
 struct gemm_sm80 {
-    static constexpr int tile = 64, tile_k = 32, threads = 128;
-    static constexpr int line = tile_k + 8;  // elements; the gap spreads lines over the banks
+  static constexpr int tile = 64, tile_k = 32, threads = 128;
+  static constexpr int line = tile_k + 8;  // elements; the gap spreads lines over the banks
 
-    struct arguments {
-        block_scaled_matrix a, b;
-        row_selection rows_a, rows_b;
-        epilogue how;
-        output_matrix d;
-    };
+  struct arguments {
+    block_scaled_matrix a, b;
+    row_selection rows_a, rows_b;
+    epilogue how;
+    output_matrix d;
+  };
 
-    static __device__ void run(const arguments& p) {
-        // A row of A that is selected leaves B whole, and the other way round.
-        if (p.rows_b.list == nullptr) return run(p, p.rows_a, {}, nullptr);
-        if (p.rows_a.list != nullptr) run(p, p.rows_a, {}, nullptr);
-        run(p, {}, p.rows_b, p.rows_a.listed);
-    }
+  static __device__ void run(const arguments& p) {
+    // A row of A that is selected leaves B whole, and the other way round.
+    if (p.rows_b.list == nullptr) return run(p, p.rows_a, {}, nullptr);
+    if (p.rows_a.list != nullptr) run(p, p.rows_a, {}, nullptr);
+    run(p, {}, p.rows_b, p.rows_a.listed);
+  }
 
-private:
-    static __device__ void run(const arguments& p, const row_selection& rows_a,
-                               const row_selection& rows_b, const std::uint8_t* done_rows_a) {
-        __shared__ alignas(16) std::uint16_t shared_a[tile * line], shared_b[tile * line];
-        const int count_a = rows_a.size(p.a.rows), count_b = rows_b.size(p.b.rows);
-        const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
-        const int warp_m = warp / 2 * 32, warp_n = warp % 2 * 32;
-        const int tiles_n = (count_b + tile - 1) / tile;
-        const std::int64_t tiles = static_cast<std::int64_t>((count_a + tile - 1) / tile) * tiles_n;
-        for (std::int64_t t = blockIdx.x; t < tiles; t += gridDim.x) {
-            const int first_m = static_cast<int>(t / tiles_n) * tile;
-            const int first_n = static_cast<int>(t % tiles_n) * tile;
-            float sum[2][4][4] = {};
-            for (int k = 0; k < p.a.columns; k += tile_k) {
-                __syncthreads();
-                load<A, BlockA>(shared_a, p.a, rows_a, count_a, first_m, k);
-                load<B, BlockB>(shared_b, p.b, rows_b, count_b, first_n, k);
-                __syncthreads();
+ private:
+  static __device__ void run(const arguments& p, const row_selection& rows_a,
+                             const row_selection& rows_b, const std::uint8_t* done_rows_a) {
+    __shared__ alignas(16) std::uint16_t shared_a[tile * line], shared_b[tile * line];
+    const int count_a = rows_a.size(p.a.rows), count_b = rows_b.size(p.b.rows);
+    const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
+    const int warp_m = warp / 2 * 32, warp_n = warp % 2 * 32;
+    const int tiles_n = (count_b + tile - 1) / tile;
+    const std::int64_t tiles = static_cast<std::int64_t>((count_a + tile - 1) / tile) * tiles_n;
+    for (std::int64_t t = blockIdx.x; t < tiles; t += gridDim.x) {
+      const int first_m = static_cast<int>(t / tiles_n) * tile;
+      const int first_n = static_cast<int>(t % tiles_n) * tile;
+      float sum[2][4][4] = {};
+      for (int k = 0; k < p.a.columns; k += tile_k) {
+        __syncthreads();
+        load<A, BlockA>(shared_a, p.a, rows_a, count_a, first_m, k);
+        load<B, BlockB>(shared_b, p.b, rows_b, count_b, first_n, k);
+        __syncthreads();
 #pragma unroll
-                for (int step = 0; step < tile_k; step += 16) {
-                    std::uint32_t a[2][4], b[2][4];
+        for (int step = 0; step < tile_k; step += 16) {
+          std::uint32_t a[2][4], b[2][4];
 #pragma unroll
-                    for (int i = 0; i < 2; ++i) {
-                        ptx::ldmatrix_x4(ptx::shared_address(
-                                             shared_a + (warp_m + 16 * i + lane % 16) * line +
-                                             step + lane / 16 * 8),
-                                         a[i]);
-                        ptx::ldmatrix_x4(ptx::shared_address(
-                                             shared_b + (warp_n + 16 * i + lane % 16) * line +
-                                             step + lane / 16 * 8),
-                                         b[i]);
-                    }
+          for (int i = 0; i < 2; ++i) {
+            ptx::ldmatrix_x4(ptx::shared_address(shared_a + (warp_m + 16 * i + lane % 16) * line +
+                                                 step + lane / 16 * 8),
+                             a[i]);
+            ptx::ldmatrix_x4(ptx::shared_address(shared_b + (warp_n + 16 * i + lane % 16) * line +
+                                                 step + lane / 16 * 8),
+                             b[i]);
+          }
 #pragma unroll
-                    for (int i = 0; i < 2; ++i)
+          for (int i = 0; i < 2; ++i)
 #pragma unroll
-                        for (int j = 0; j < 4; ++j)
-                            ptx::mma_bf16(sum[i][j], a[i], b[j / 2][j % 2], b[j / 2][2 + j % 2]);
-                }
-            }
-#pragma unroll
-            for (int i = 0; i < 2; ++i)
-#pragma unroll
-                for (int j = 0; j < 4; ++j)
-#pragma unroll
-                    for (int e = 0; e < 4; ++e) {
-                        const int m = first_m + warp_m + 16 * i + lane / 4 + e / 2 * 8;
-                        const int n = first_n + warp_n + 8 * j + lane % 4 * 2 + e % 2;
-                        if (m >= count_a || n >= count_b) continue;
-                        if (done_rows_a != nullptr && done_rows_a[rows_a.row(m)] != 0) continue;
-                        store(p, rows_a.row(m), rows_b.row(n), sum[i][j][e]);
-                    }
+            for (int j = 0; j < 4; ++j)
+              ptx::mma_bf16(sum[i][j], a[i], b[j / 2][j % 2], b[j / 2][2 + j % 2]);
         }
-    }
-
-    /// 64 rows of 32 elements as bfloat16: each thread four times four elements of one row.
-    template <element E, int BlockSize>
-    static __device__ void load(std::uint16_t* shared, const block_scaled_matrix& m,
-                                const row_selection& rows, int count, int first, int k) {
+      }
 #pragma unroll
-        for (int i = 0; i < tile * tile_k / 4 / threads; ++i) {
-            const int index = static_cast<int>(threadIdx.x) + i * threads;
-            const int r = index / (tile_k / 4), c = index % (tile_k / 4) * 4;
-            std::uint32_t words[2] = {0, 0};
-            if (first + r < count) {
-                const int row = rows.row(first + r);
-                const std::uint8_t* elements = m.data + row * m.stride_bytes;
-                float x[4] = {};
+      for (int i = 0; i < 2; ++i)
 #pragma unroll
-                for (int j = 0; j < 4; ++j)
-                    if (k + c + j < m.columns)
-                        x[j] = load_element<E>(elements, k + c + j) *
-                               load_scale<BlockSize>(m.scales, row, k + c + j);
-                words[0] = ptx::to_bfloat16x2(x[0], x[1]);
-                words[1] = ptx::to_bfloat16x2(x[2], x[3]);
-            }
-            *reinterpret_cast<uint2*>(shared + r * line + c) = {words[0], words[1]};
-        }
+        for (int j = 0; j < 4; ++j)
+#pragma unroll
+          for (int e = 0; e < 4; ++e) {
+            const int m = first_m + warp_m + 16 * i + lane / 4 + e / 2 * 8;
+            const int n = first_n + warp_n + 8 * j + lane % 4 * 2 + e % 2;
+            if (m >= count_a || n >= count_b) continue;
+            if (done_rows_a != nullptr && done_rows_a[rows_a.row(m)] != 0) continue;
+            store(p, rows_a.row(m), rows_b.row(n), sum[i][j][e]);
+          }
     }
+  }
 
-    static __device__ void store(const arguments& p, int m, int n, float sum) {
-        const double scale = static_cast<double>(p.how.alpha * p.how.a(m, p.d.rows)) *
-                             static_cast<double>(p.how.b(n, p.d.columns));
-        float value = static_cast<float>(sum * scale);
-        if (p.how.bias != nullptr) value += p.how.bias[n];
-        if (p.how.accumulate) value += load_output<O>(p.d, m, n);
-        store_output<O>(p.d, m, n, value);
+  /// 64 rows of 32 elements as bfloat16: each thread four times four elements of one row.
+  template <element E, int BlockSize>
+  static __device__ void load(std::uint16_t* shared, const block_scaled_matrix& m,
+                              const row_selection& rows, int count, int first, int k) {
+#pragma unroll
+    for (int i = 0; i < tile * tile_k / 4 / threads; ++i) {
+      const int index = static_cast<int>(threadIdx.x) + i * threads;
+      const int r = index / (tile_k / 4), c = index % (tile_k / 4) * 4;
+      std::uint32_t words[2] = {0, 0};
+      if (first + r < count) {
+        const int row = rows.row(first + r);
+        const std::uint8_t* elements = m.data + row * m.stride_bytes;
+        float x[4] = {};
+#pragma unroll
+        for (int j = 0; j < 4; ++j)
+          if (k + c + j < m.columns)
+            x[j] = load_element<E>(elements, k + c + j) *
+                   load_scale<BlockSize>(m.scales, row, k + c + j);
+        words[0] = ptx::to_bfloat16x2(x[0], x[1]);
+        words[1] = ptx::to_bfloat16x2(x[2], x[3]);
+      }
+      *reinterpret_cast<uint2*>(shared + r * line + c) = {words[0], words[1]};
     }
+  }
+
+  static __device__ void store(const arguments& p, int m, int n, float sum) {
+    const double scale = static_cast<double>(p.how.alpha * p.how.a(m, p.d.rows)) *
+                         static_cast<double>(p.how.b(n, p.d.columns));
+    float value = static_cast<float>(sum * scale);
+    if (p.how.bias != nullptr) value += p.how.bias[n];
+    if (p.how.accumulate) value += load_output<O>(p.d, m, n);
+    store_output<O>(p.d, m, n, value);
+  }
 };
 
 template <class K>
 static __global__ void __launch_bounds__(K::threads)
     fallback_entry(const __grid_constant__ typename K::arguments arguments) {
-    K::run(arguments);
+  K::run(arguments);
 }
 
 /// Queues the product of any two operands. BlockA, BlockB: 32 (MX), 16 (NVFP4) or 0 (no scales).
@@ -147,15 +145,15 @@ template <element A, int BlockA, element B, int BlockB, output O>
 void launch_gemm_sm80(const block_scaled_matrix& a, const row_selection& rows_a,
                       const block_scaled_matrix& b, const row_selection& rows_b,
                       const output_matrix& d, const epilogue& how, cudaStream_t stream) {
-    using kernel = gemm_sm80<A, BlockA, B, BlockB, O>;
-    const std::int64_t tiles =
-        static_cast<std::int64_t>((a.rows + kernel::tile - 1) / kernel::tile) *
-        ((b.rows + kernel::tile - 1) / kernel::tile);
-    const bool selected = rows_a.list != nullptr || rows_b.list != nullptr;
-    const std::int64_t most = selected ? 256 : 65535 * 8;
-    fallback_entry<kernel><<<static_cast<unsigned>(tiles < most ? tiles : most), kernel::threads,
-                             0, stream>>>({a, b, rows_a, rows_b, how, d});
-    check(cudaGetLastError());
+  using kernel = gemm_sm80<A, BlockA, B, BlockB, O>;
+  const std::int64_t tiles = static_cast<std::int64_t>((a.rows + kernel::tile - 1) / kernel::tile) *
+                             ((b.rows + kernel::tile - 1) / kernel::tile);
+  const bool selected = rows_a.list != nullptr || rows_b.list != nullptr;
+  const std::int64_t most = selected ? 256 : 65535 * 8;
+  fallback_entry<kernel>
+      <<<static_cast<unsigned>(tiles < most ? tiles : most), kernel::threads, 0, stream>>>(
+          {a, b, rows_a, rows_b, how, d});
+  check(cudaGetLastError());
 }
 
 }  // namespace halfbyte::cuda

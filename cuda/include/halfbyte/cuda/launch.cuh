@@ -13,26 +13,26 @@ namespace halfbyte::cuda {
 template <class K>
 __global__ void __launch_bounds__(K::threads, K::blocks_per_multiprocessor)
     kernel_entry(const __grid_constant__ typename K::arguments arguments) {
-    K::run(arguments);
+  K::run(arguments);
 }
 
 /// What a launch needs to know of the current device.
 struct device_facts {
-    int device, architecture, multiprocessors;
+  int device, architecture, multiprocessors;
 
-    static const device_facts& current() {
-        static thread_local device_facts facts{-1, 0, 0};
-        int device = 0;
-        check(cudaGetDevice(&device));
-        if (facts.device != device) {
-            int major = 0, minor = 0, count = 0;
-            check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device));
-            check(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device));
-            check(cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device));
-            facts = {device, 10 * major + minor, count};
-        }
-        return facts;
+  static const device_facts& current() {
+    static thread_local device_facts facts{-1, 0, 0};
+    int device = 0;
+    check(cudaGetDevice(&device));
+    if (facts.device != device) {
+      int major = 0, minor = 0, count = 0;
+      check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device));
+      check(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device));
+      check(cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device));
+      facts = {device, 10 * major + minor, count};
     }
+    return facts;
+  }
 };
 
 /// Allows K its shared memory on the current device, once; throws if K has no code for it.
@@ -41,37 +41,37 @@ struct device_facts {
 /// another target, whose body is empty, is told by having none.
 template <class K>
 void prepare_kernel() {
-    static thread_local int prepared = -1;
-    const device_facts& facts = device_facts::current();
-    if (prepared == facts.device) return;
-    cudaFuncAttributes attributes{};
-    if (facts.architecture != K::architecture ||
-        cudaFuncGetAttributes(&attributes, kernel_entry<K>) != cudaSuccess ||
-        attributes.sharedSizeBytes == 0) {
-        (void)cudaGetLastError();
-        throw std::runtime_error(std::string(K::name) + ": not built for this device, sm_" +
-                                 std::to_string(facts.architecture));
-    }
-    check(cudaFuncSetAttribute(kernel_entry<K>, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                               K::shared_bytes));
-    prepared = facts.device;
+  static thread_local int prepared = -1;
+  const device_facts& facts = device_facts::current();
+  if (prepared == facts.device) return;
+  cudaFuncAttributes attributes{};
+  if (facts.architecture != K::architecture ||
+      cudaFuncGetAttributes(&attributes, kernel_entry<K>) != cudaSuccess ||
+      attributes.sharedSizeBytes == 0) {
+    (void)cudaGetLastError();
+    throw std::runtime_error(std::string(K::name) + ": not built for this device, sm_" +
+                             std::to_string(facts.architecture));
+  }
+  check(cudaFuncSetAttribute(kernel_entry<K>, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                             K::shared_bytes));
+  prepared = facts.device;
 }
 
 /// Queues K on `blocks` blocks in clusters of the given shape.
 template <class K>
 void launch_kernel(const typename K::arguments& arguments, dim3 blocks, cudaStream_t stream,
                    dim3 cluster_shape) {
-    cudaLaunchAttribute cluster{};
-    cluster.id = cudaLaunchAttributeClusterDimension;
-    cluster.val.clusterDim = {cluster_shape.x, cluster_shape.y, cluster_shape.z};
-    cudaLaunchConfig_t config{};
-    config.gridDim = blocks;
-    config.blockDim = dim3(K::threads);
-    config.dynamicSmemBytes = K::shared_bytes;
-    config.stream = stream;
-    config.attrs = &cluster;
-    config.numAttrs = cluster_shape.x * cluster_shape.y * cluster_shape.z > 1 ? 1 : 0;
-    check(cudaLaunchKernelEx(&config, kernel_entry<K>, arguments));
+  cudaLaunchAttribute cluster{};
+  cluster.id = cudaLaunchAttributeClusterDimension;
+  cluster.val.clusterDim = {cluster_shape.x, cluster_shape.y, cluster_shape.z};
+  cudaLaunchConfig_t config{};
+  config.gridDim = blocks;
+  config.blockDim = dim3(K::threads);
+  config.dynamicSmemBytes = K::shared_bytes;
+  config.stream = stream;
+  config.attrs = &cluster;
+  config.numAttrs = cluster_shape.x * cluster_shape.y * cluster_shape.z > 1 ? 1 : 0;
+  check(cudaLaunchKernelEx(&config, kernel_entry<K>, arguments));
 }
 
 }  // namespace halfbyte::cuda

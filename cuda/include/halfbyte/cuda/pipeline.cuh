@@ -13,62 +13,62 @@ namespace halfbyte::cuda {
 /// block's loads also land in its peers, so `empty` counts the peers' warps too.
 template <int Stages>
 struct pipeline {
-    std::uint32_t barriers;  // 2 * Stages of them, 8 bytes each, in shared memory
+  std::uint32_t barriers;  // 2 * Stages of them, 8 bytes each, in shared memory
 
-    __device__ std::uint32_t full(int stage) const {
-        return barriers + 8u * static_cast<std::uint32_t>(stage);
-    }
-    __device__ std::uint32_t empty(int stage) const { return full(Stages + stage); }
+  __device__ std::uint32_t full(int stage) const {
+    return barriers + 8u * static_cast<std::uint32_t>(stage);
+  }
+  __device__ std::uint32_t empty(int stage) const { return full(Stages + stage); }
 
-    __device__ void initialise(std::uint32_t full_arrivals, std::uint32_t empty_arrivals) const {
-        for (int stage = 0; stage < Stages; ++stage) {
-            ptx::mbarrier_init(full(stage), full_arrivals);
-            ptx::mbarrier_init(empty(stage), empty_arrivals);
-        }
-        ptx::fence_mbarrier_init();
+  __device__ void initialise(std::uint32_t full_arrivals, std::uint32_t empty_arrivals) const {
+    for (int stage = 0; stage < Stages; ++stage) {
+      ptx::mbarrier_init(full(stage), full_arrivals);
+      ptx::mbarrier_init(empty(stage), empty_arrivals);
     }
+    ptx::fence_mbarrier_init();
+  }
 
-    /// Called by whole warps: each gives the stage back to the loaders of `Blocks` blocks.
-    template <int Blocks>
-    __device__ void release(int stage) const {
-        const std::uint32_t lane = threadIdx.x % 32;
-        __syncwarp();
-        if constexpr (Blocks == 1) {
-            if (lane == 0) ptx::mbarrier_arrive(empty(stage));
-        } else {
-            if (lane < Blocks) ptx::mbarrier_arrive_remote(empty(stage), lane);
-        }
+  /// Called by whole warps: each gives the stage back to the loaders of `Blocks` blocks.
+  template <int Blocks>
+  __device__ void release(int stage) const {
+    const std::uint32_t lane = threadIdx.x % 32;
+    __syncwarp();
+    if constexpr (Blocks == 1) {
+      if (lane == 0) ptx::mbarrier_arrive(empty(stage));
+    } else {
+      if (lane < Blocks) ptx::mbarrier_arrive_remote(empty(stage), lane);
     }
+  }
 };
 
 /// A place in the ring and how often it was passed.
 template <int Stages>
 struct ring_position {
-    int stage = 0;
-    std::uint32_t parity = 0;
+  int stage = 0;
+  std::uint32_t parity = 0;
 
-    __device__ void advance() {
-        if (++stage == Stages) {
-            stage = 0;
-            parity ^= 1;
-        }
+  __device__ void advance() {
+    if (++stage == Stages) {
+      stage = 0;
+      parity ^= 1;
     }
+  }
 };
 
 /// The order of output tiles: bands of `band` tiles along M, each walked along N, so that the
 /// tiles that run at one time form a near square and share their operands in L2.
 struct tile_order {
-    int tiles_m, tiles_n, band;
+  int tiles_m, tiles_n, band;
 
-    __host__ __device__ int count() const { return tiles_m * tiles_n; }
+  __host__ __device__ int count() const { return tiles_m * tiles_n; }
 
-    __device__ int2 operator()(int index) const {
-        const int band_size = band * tiles_n;
-        const int first = index / band_size * band;
-        const int width = min(band, tiles_m - first);
-        const int inside = index % band_size;
-        return {first + inside % width, inside / width};
-    }
+  __device__ int2 operator()(int index) const {
+    const int band_size = band * tiles_n;
+    const int first = index / band_size * band;
+    const int width = min(band, tiles_m - first);
+    const int inside = index % band_size;
+    return {first + inside % width, inside / width};
+  }
 };
 
 }  // namespace halfbyte::cuda

@@ -10,22 +10,22 @@
 namespace halfbyte::cuda::ptx {
 
 inline __device__ std::uint32_t shared_address(const void* p) {
-    return static_cast<std::uint32_t>(__cvta_generic_to_shared(p));
+  return static_cast<std::uint32_t>(__cvta_generic_to_shared(p));
 }
 
 // Barriers in shared memory (sm_90): a phase ends when every expected arrival and byte is in.
 
 inline __device__ void mbarrier_init(std::uint32_t barrier, std::uint32_t arrivals) {
-    asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(barrier), "r"(arrivals));
+  asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(barrier), "r"(arrivals));
 }
 
 /// Makes initialised barriers visible to the copy engine and to the other blocks of the cluster.
 inline __device__ void fence_mbarrier_init() {
-    asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+  asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
 }
 
 inline __device__ void mbarrier_arrive(std::uint32_t barrier) {
-    asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(barrier) : "memory");
+  asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(barrier) : "memory");
 }
 
 /// Arrives at the barrier that lies at the same offset in another block of the cluster.
@@ -33,217 +33,202 @@ inline __device__ void mbarrier_arrive(std::uint32_t barrier) {
 /// Not `.release.cluster`, which costs a fence of the whole GPU's memory each time: what this
 /// orders is reads by the tensor cores, which the caller has waited for.
 inline __device__ void mbarrier_arrive_remote(std::uint32_t barrier, std::uint32_t block) {
-    asm volatile(
-        "{\n .reg .b32 remote;\n"
-        " mapa.shared::cluster.u32 remote, %0, %1;\n"
-        " mbarrier.arrive.shared::cluster.b64 _, [remote];\n}" ::"r"(barrier),
-        "r"(block)
-        : "memory");
+  asm volatile(
+      "{\n .reg .b32 remote;\n"
+      " mapa.shared::cluster.u32 remote, %0, %1;\n"
+      " mbarrier.arrive.shared::cluster.b64 _, [remote];\n}" ::"r"(barrier),
+      "r"(block)
+      : "memory");
 }
 
 inline __device__ void mbarrier_arrive_expect_tx(std::uint32_t barrier, std::uint32_t bytes) {
-    asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(barrier),
-                 "r"(bytes)
-                 : "memory");
+  asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(barrier), "r"(bytes)
+               : "memory");
 }
 
 /// True once the phase of the given parity has ended; may give up after a while.
 inline __device__ bool mbarrier_try_wait(std::uint32_t barrier, std::uint32_t parity) {
-    std::uint32_t done;
-    asm volatile(
-        "{\n .reg .pred p;\n"
-        " mbarrier.try_wait.parity.shared::cta.b64 p, [%1], %2;\n"
-        " selp.u32 %0, 1, 0, p;\n}"
-        : "=r"(done)
-        : "r"(barrier), "r"(parity)
-        : "memory");
-    return done != 0;
+  std::uint32_t done;
+  asm volatile(
+      "{\n .reg .pred p;\n"
+      " mbarrier.try_wait.parity.shared::cta.b64 p, [%1], %2;\n"
+      " selp.u32 %0, 1, 0, p;\n}"
+      : "=r"(done)
+      : "r"(barrier), "r"(parity)
+      : "memory");
+  return done != 0;
 }
 
 inline __device__ void mbarrier_wait(std::uint32_t barrier, std::uint32_t parity) {
-    while (!mbarrier_try_wait(barrier, parity)) {}
+  while (!mbarrier_try_wait(barrier, parity)) {
+  }
 }
 
 // The bulk tensor copy engine, TMA (sm_90).
 
 inline __device__ void prefetch_tensor_map(const CUtensorMap& map) {
-    asm volatile("prefetch.tensormap [%0];" ::"l"(&map) : "memory");
+  asm volatile("prefetch.tensormap [%0];" ::"l"(&map) : "memory");
 }
 
 /// How long L2 should keep what is loaded: a policy as `createpolicy` encodes it.
 enum class keep : std::uint64_t {
-    normal = 0x1000000000000000,
-    briefly = 0x12F0000000000000,
-    long_time = 0x14F0000000000000
+  normal = 0x1000000000000000,
+  briefly = 0x12F0000000000000,
+  long_time = 0x14F0000000000000
 };
 
 inline __device__ void tma_load(std::uint32_t target, const CUtensorMap& map, int column, int row,
                                 std::uint32_t barrier, keep policy) {
-    asm volatile(
-        "cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes"
-        ".L2::cache_hint [%0], [%1, {%2, %3}], [%4], %5;" ::"r"(target),
-        "l"(&map), "r"(column), "r"(row), "r"(barrier), "l"(static_cast<std::uint64_t>(policy))
-        : "memory");
+  asm volatile(
+      "cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes"
+      ".L2::cache_hint [%0], [%1, {%2, %3}], [%4], %5;" ::"r"(target),
+      "l"(&map), "r"(column), "r"(row), "r"(barrier), "l"(static_cast<std::uint64_t>(policy))
+      : "memory");
 }
 
 /// Writes the same box, and completes on the same barrier, in every block of `mask`.
 inline __device__ void tma_load_multicast(std::uint32_t target, const CUtensorMap& map, int column,
                                           int row, std::uint32_t barrier, std::uint16_t mask,
                                           keep policy) {
-    asm volatile(
-        "cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes"
-        ".multicast::cluster.L2::cache_hint [%0], [%1, {%2, %3}], [%4], %5, %6;" ::"r"(target),
-        "l"(&map), "r"(column), "r"(row), "r"(barrier), "h"(mask),
-        "l"(static_cast<std::uint64_t>(policy))
-        : "memory");
-}
-
-// Copies by the threads themselves (sm_80).
-
-inline __device__ void copy_async_4(std::uint32_t target, const void* source) {
-    asm volatile("cp.async.ca.shared.global [%0], [%1], 4;" ::"r"(target), "l"(source) : "memory");
-}
-
-/// Arrives at the barrier once this thread's copies so far are in.
-inline __device__ void copy_async_arrive(std::uint32_t barrier) {
-    asm volatile("cp.async.mbarrier.arrive.noinc.shared.b64 [%0];" ::"r"(barrier) : "memory");
+  asm volatile(
+      "cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes"
+      ".multicast::cluster.L2::cache_hint [%0], [%1, {%2, %3}], [%4], %5, %6;" ::"r"(target),
+      "l"(&map), "r"(column), "r"(row), "r"(barrier), "h"(mask),
+      "l"(static_cast<std::uint64_t>(policy))
+      : "memory");
 }
 
 /// Orders this thread's ordinary stores to shared memory before the copy engine's reads.
 inline __device__ void fence_proxy_async() {
-    asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+  asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
 }
 
 // Clusters (sm_90) and registers (sm_90a).
 
 inline __device__ std::uint32_t cluster_rank() {
-    std::uint32_t rank;
-    asm("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
-    return rank;
+  std::uint32_t rank;
+  asm("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
+  return rank;
 }
 
 inline __device__ void cluster_arrive() {
-    asm volatile("barrier.cluster.arrive.release.aligned;" ::: "memory");
+  asm volatile("barrier.cluster.arrive.release.aligned;" ::: "memory");
 }
 
 inline __device__ void cluster_wait() {
-    asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory");
+  asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory");
 }
 
 /// Reads a float that lies at the same offset in another block of the cluster.
 inline __device__ float load_remote(std::uint32_t address, std::uint32_t block) {
-    float value;
-    asm volatile(
-        "{\n .reg .b32 remote;\n"
-        " mapa.shared::cluster.u32 remote, %1, %2;\n"
-        " ld.shared::cluster.f32 %0, [remote];\n}"
-        : "=f"(value)
-        : "r"(address), "r"(block)
-        : "memory");
-    return value;
+  float value;
+  asm volatile(
+      "{\n .reg .b32 remote;\n"
+      " mapa.shared::cluster.u32 remote, %1, %2;\n"
+      " ld.shared::cluster.f32 %0, [remote];\n}"
+      : "=f"(value)
+      : "r"(address), "r"(block)
+      : "memory");
+  return value;
 }
 
 template <int Registers>
 inline __device__ void register_limit_increase() {
-    asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(Registers));
+  asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(Registers));
 }
 
 template <int Registers>
 inline __device__ void register_limit_decrease() {
-    asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(Registers));
+  asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(Registers));
 }
 
 /// Waits until `threads` threads of the block, this one among them, have come to barrier `id`;
 /// barrier 0 is __syncthreads.
 inline __device__ void named_barrier_wait(int id, int threads) {
-    asm volatile("bar.sync %0, %1;" ::"r"(id), "r"(threads) : "memory");
+  asm volatile("bar.sync %0, %1;" ::"r"(id), "r"(threads) : "memory");
 }
 
 /// Comes to barrier `id` without waiting.
 inline __device__ void named_barrier_arrive(int id, int threads) {
-    asm volatile("bar.arrive %0, %1;" ::"r"(id), "r"(threads) : "memory");
+  asm volatile("bar.arrive %0, %1;" ::"r"(id), "r"(threads) : "memory");
 }
 
 // Matrix fragments.
 
 inline __device__ void stmatrix_x4(std::uint32_t address, std::uint32_t a, std::uint32_t b,
                                    std::uint32_t c, std::uint32_t d) {
-    asm volatile("stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(address),
-                 "r"(a), "r"(b), "r"(c), "r"(d)
-                 : "memory");
+  asm volatile("stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(address),
+               "r"(a), "r"(b), "r"(c), "r"(d)
+               : "memory");
 }
 
 inline __device__ void ldmatrix_x4(std::uint32_t address, std::uint32_t (&d)[4]) {
-    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
-                 : "=r"(d[0]), "=r"(d[1]), "=r"(d[2]), "=r"(d[3])
-                 : "r"(address)
-                 : "memory");
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(d[0]), "=r"(d[1]), "=r"(d[2]), "=r"(d[3])
+               : "r"(address)
+               : "memory");
 }
 
 /// D += A · B of 16x16 by 16x8 bfloat16 elements, float accumulators (sm_80).
 inline __device__ void mma_bf16(float (&d)[4], const std::uint32_t (&a)[4], std::uint32_t b0,
                                 std::uint32_t b1) {
-    asm volatile(
-        "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3},"
-        " {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
-        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
-        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+  asm volatile(
+      "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3},"
+      " {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 
 /// Bytes of a and b (a is 0 to 3, b is 4 to 7) picked by the four low nibbles of `selector`.
 inline __device__ std::uint32_t prmt(std::uint32_t a, std::uint32_t b, std::uint32_t selector) {
-    std::uint32_t d;
-    asm("prmt.b32 %0, %1, %2, %3;" : "=r"(d) : "r"(a), "r"(b), "r"(selector));
-    return d;
+  std::uint32_t d;
+  asm("prmt.b32 %0, %1, %2, %3;" : "=r"(d) : "r"(a), "r"(b), "r"(selector));
+  return d;
 }
 
 // Conversions of two floats at once; the first is the low half.
 
 inline __device__ std::uint32_t to_bfloat16x2(float low, float high) {
-    std::uint32_t d;
-    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(d) : "f"(high), "f"(low));
-    return d;
+  std::uint32_t d;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(d) : "f"(high), "f"(low));
+  return d;
 }
 
 inline __device__ std::uint32_t to_float16x2(float low, float high) {
-    std::uint32_t d;
-    asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(d) : "f"(high), "f"(low));
-    return d;
+  std::uint32_t d;
+  asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(d) : "f"(high), "f"(low));
+  return d;
 }
 
 inline __device__ float from_float16(std::uint16_t pattern) {
-    float d;
-    asm("cvt.f32.f16 %0, %1;" : "=f"(d) : "h"(pattern));
-    return d;
+  float d;
+  asm("cvt.f32.f16 %0, %1;" : "=f"(d) : "h"(pattern));
+  return d;
 }
 
 inline __device__ uint4 load_shared(std::uint32_t address) {
-    uint4 v;
-    asm volatile("ld.shared.v4.u32 {%0, %1, %2, %3}, [%4];"
-                 : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
-                 : "r"(address)
-                 : "memory");
-    return v;
+  uint4 v;
+  asm volatile("ld.shared.v4.u32 {%0, %1, %2, %3}, [%4];"
+               : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
+               : "r"(address)
+               : "memory");
+  return v;
 }
 
 inline __device__ std::uint32_t load_shared_half(std::uint32_t address) {
-    std::uint16_t v;
-    asm volatile("ld.shared.u16 %0, [%1];" : "=h"(v) : "r"(address) : "memory");
-    return v;
+  std::uint16_t v;
+  asm volatile("ld.shared.u16 %0, [%1];" : "=h"(v) : "r"(address) : "memory");
+  return v;
 }
 
 inline __device__ float load_shared_float(std::uint32_t address) {
-    float v;
-    asm volatile("ld.shared.f32 %0, [%1];" : "=f"(v) : "r"(address) : "memory");
-    return v;
-}
-
-inline __device__ void store_shared(std::uint32_t address, float a) {
-    asm volatile("st.shared.f32 [%0], %1;" ::"r"(address), "f"(a) : "memory");
+  float v;
+  asm volatile("ld.shared.f32 %0, [%1];" : "=f"(v) : "r"(address) : "memory");
+  return v;
 }
 
 inline __device__ void store_shared(std::uint32_t address, float a, float b) {
-    asm volatile("st.shared.v2.f32 [%0], {%1, %2};" ::"r"(address), "f"(a), "f"(b) : "memory");
+  asm volatile("st.shared.v2.f32 [%0], {%1, %2};" ::"r"(address), "f"(a), "f"(b) : "memory");
 }
 
 }  // namespace halfbyte::cuda::ptx
