@@ -64,6 +64,7 @@ BENCHMARK(quantize<hb::nvfp4>);
 BENCHMARK(quantize<hb::nvfp4, hb::stochastic<8>>);
 BENCHMARK(quantize<hb::nvfp4, hb::upward>);
 BENCHMARK(quantize<hb::nvfp4, hb::nearest_even, hb::four_over_six>);
+BENCHMARK(quantize<hb::nvfp4, hb::nearest_even, hb::mean_square_search>);
 BENCHMARK(quantize<hb::fp8_1x128>);
 BENCHMARK(quantize_transposed<hb::mxfp4>);
 BENCHMARK(quantize_transposed<hb::nvfp4>);

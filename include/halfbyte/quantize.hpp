@@ -145,7 +145,7 @@ quantized<B> quantize_rows(matrix_view<const T> x, tensor_scaling tensor, const 
   quantized<B> q(x.rows, x.cols, layout);
   q.set_tensor_scale(tensor.scale);
   const auto out = q.view();
-  const block_plan<B> plan(tensor, rounding);
+  const block_plan<B> plan(tensor, rounding, rule);
   const std::ptrdiff_t r = B.block_rows(x.rows);
   for_each_strip(B.grid_rows(x.rows), [&](std::ptrdiff_t i) {
     quantize_strip<block_format(B)>(x.block(i * r, 0, r, x.cols), out, i, 0, plan, rounding, rule,
@@ -180,7 +180,7 @@ quantized<B> quantize_cols(matrix_view<const T> x, tensor_scaling tensor, const 
   quantized<B> q(x.cols, x.rows, layout);
   q.set_tensor_scale(tensor.scale);
   const auto out = q.view();
-  const block_plan<B> plan(tensor, rounding);
+  const block_plan<B> plan(tensor, rounding, rule);
   const std::ptrdiff_t r = B.block_rows(out.rows), c = B.block_cols(out.cols);
   const std::ptrdiff_t together = larger<std::ptrdiff_t>(64 / r, 1);  // rows of blocks
   const std::ptrdiff_t width = smaller(strip_cols<block_format(B)>(out.cols), out.cols);
@@ -265,7 +265,7 @@ void fake_quantize(matrix_view<T> x, matrix_view<float> out, Rounding rounding =
   detail::check_sizes(out.rows, out.cols, x.rows, x.cols, "fake_quantize");
   const matrix_view<const number> view = x;
   const tensor_scaling tensor = detail::scale_matrix<B>(view, rule, options, "fake_quantize");
-  const detail::block_plan<B> plan(tensor, rounding);
+  const detail::block_plan<B> plan(tensor, rounding, rule);
   const detail::dequantize_plan<B> back(tensor.scale);
   const std::ptrdiff_t r = smaller(B.block_rows(x.rows), larger<std::ptrdiff_t>(x.rows, 1));
   const std::ptrdiff_t width = detail::strip_cols<block_format(B)>(x.cols);

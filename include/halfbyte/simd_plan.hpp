@@ -106,6 +106,16 @@ constexpr e2m1_steps steps_at(const unpacked& by) {
   return steps;
 }
 
+/// Where a scale of ue4m3 lies: mantissa / 8 * 2^exponent, 8 <= mantissa < 16. Needs pattern > 0.
+struct scale_place {
+  std::uint32_t mantissa;
+  int exponent;
+
+  explicit constexpr scale_place(std::uint32_t pattern)
+      : mantissa(pattern >= 8 ? (pattern & 7) + 8 : pattern << (4 - bit_width(pattern))),
+        exponent((pattern >= 8 ? static_cast<int>(pattern >> 3) : bit_width(pattern) - 3) - 7) {}
+};
+
 /// How the blocks of a matrix are quantized in vectors.
 template <block_format B>
 struct block_plan {
@@ -122,15 +132,23 @@ struct block_plan {
   double inverse_of_limit = 1;  ///< 1 / (largest element * tensor scale)
   e2m1_steps steps[8] = {};     ///< of scales 1, 9/8, 10/8 ... 15/8
 
-  template <class Rounding>
-  explicit block_plan(tensor_scaling t, const Rounding&)
+  e2m1_steps even_steps[8] = {};      ///< the same to nearest even, for rules that search
+  std::uint32_t significand[8] = {};  ///< of those scales times the tensor scale: its top 32 bits
+  int exponent[8] = {};
+
+  template <class Rounding, class Scale>
+  block_plan(tensor_scaling t, const Rounding&, const Scale&)
       : tensor(t),
         inverse_of_limit(1 /
                          (double{decode<B.element>(B.element.max_pattern())} * double{t.scale})) {
-    if constexpr (counts<Rounding>) {
+    if constexpr (counts<Rounding> || candidates<Scale> != 0) {
       if (!possible_here()) return;
       for (std::uint32_t i = 0; i < 8; ++i) {
-        steps[i] = steps_at<Rounding>(divisor<B>(7u << 3 | i, tensor));
+        const unpacked by = divisor<B>(7u << 3 | i, tensor);
+        if constexpr (counts<Rounding>) steps[i] = steps_at<Rounding>(by);
+        if constexpr (candidates<Scale> != 0) even_steps[i] = steps_at<nearest_even>(by);
+        significand[i] = static_cast<std::uint32_t>(by.significand >> 32);
+        exponent[i] = by.exponent;
       }
     }
   }
@@ -144,6 +162,32 @@ struct block_plan {
   template <class Scale>
   static constexpr bool divides = !moves && std::is_same_v<Scale, absmax> &&
                                   B.scale.mantissa_bits > 0 && B.scale.bits() <= 8;
+
+  /// How many scales the rule compares by their squared error, in vectors; 0 for other rules.
+  template <class Scale>
+  static constexpr int candidates = B.element == e2m1&& B.scale == ue4m3&& B.tensor_scale
+                                        ? (std::is_same_v<Scale, four_over_six>        ? 2
+                                           : std::is_same_v<Scale, mean_square_search> ? 23
+                                                                                       : 0)
+                                        : 0;
+  /// 1 / what the largest magnitude is divided by for candidate k, in the order of the rule.
+  template <class Scale>
+  double inverse_of_candidate(int k) const {
+    if (std::is_same_v<Scale, four_over_six>) return inverse_of_limit * (k == 0 ? 1.0 : 1.5);
+    return inverse_of_limit * (26 + k) / 32;
+  }
+  /// The magnitudes of e2m1 times scale `pattern`, in units of 2^unit, as squared_error takes them.
+  void magnitudes_in_units(std::uint32_t pattern, int unit, std::uint32_t (&out)[8]) const {
+    const scale_place place(pattern);
+    const std::uint32_t top = significand[place.mantissa - 8];
+    const int cut = 32 + unit - (exponent[place.mantissa - 8] + place.exponent);
+    constexpr std::uint64_t halves[8] = {0, 1, 2, 3, 4, 6, 8, 12};  // 2 * magnitude
+    for (int c = 0; c < 8; ++c) {
+      const std::uint64_t product = halves[c] * top;
+      const std::uint64_t units = cut > 63 ? 0 : product >> larger(cut, 0);
+      out[c] = static_cast<std::uint32_t>(smaller(units, std::uint64_t{1} << 30));
+    }
+  }
 
   /// Whether T can be quantized in vectors at all.
   template <class T, class Rounding, class Scale>
@@ -188,16 +232,6 @@ constexpr std::uint32_t power_of_two_carry() {
 /// The magnitudes of e2m1 as bits of floats: 0, 0.5, 1, 1.5, 2, 3, 4, 6.
 inline constexpr std::uint32_t e2m1_magnitudes[8] = {
     0, 0x3f000000u, 0x3f800000u, 0x3fc00000u, 0x40000000u, 0x40400000u, 0x40800000u, 0x40c00000u};
-
-/// Where a scale of ue4m3 lies: mantissa / 8 * 2^exponent, 8 <= mantissa < 16. Needs pattern > 0.
-struct scale_place {
-  std::uint32_t mantissa;
-  int exponent;
-
-  explicit constexpr scale_place(std::uint32_t pattern)
-      : mantissa(pattern >= 8 ? (pattern & 7) + 8 : pattern << (4 - bit_width(pattern))),
-        exponent((pattern >= 8 ? static_cast<int>(pattern >> 3) : bit_width(pattern) - 3) - 7) {}
-};
 
 /// How the blocks of a matrix are dequantized in vectors.
 template <block_format B>
