@@ -241,9 +241,16 @@ struct nvfp4_te {
   }
 };
 
+namespace detail {
+template <block_format B>
+struct rule_of {  // a class: g++ 12 crashes on an alias of the condition inside a generic lambda
+  using type = std::conditional_t<B.scale.mantissa_bits == 0, floor_pow2, absmax>;
+};
+}  // namespace detail
+
 /// floor_pow2 for power-of-two scales (OCP MX), absmax for all others.
 template <block_format B>
-using default_scale = std::conditional_t<B.scale.mantissa_bits == 0, floor_pow2, absmax>;
+using default_scale = typename detail::rule_of<B>::type;
 
 static_assert(scale_rule<floor_pow2> && scale_rule<ceil_pow2> && scale_rule<nearest_pow2>);
 static_assert(scale_rule<absmax> && scale_rule<four_over_six> && scale_rule<mean_square_search>);
