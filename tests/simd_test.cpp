@@ -89,7 +89,8 @@ void compare(const Rounding& rounding = {}, const Scale& rule = {}) {
   const std::pair<std::ptrdiff_t, std::ptrdiff_t> sizes[] = {
       {1, 1}, {1, 7}, {3, 33}, {37, 160}, {18, 515}, {70, 16}};
   for (const kind what : {kind::normal, kind::ties, kind::ranges, kind::special}) {
-    for (const auto& [rows, cols] : sizes) {
+    for (const auto& size : sizes) {
+      const std::ptrdiff_t rows = size.first, cols = size.second;
       // A row starts anywhere: `offset` numbers into the matrix, with a stride of its own.
       for (std::ptrdiff_t offset = 0; offset < (rows == 3 ? 16 : 1); ++offset) {
         const std::ptrdiff_t stride = cols + offset;
