@@ -141,9 +141,96 @@ TEST_CASE("other roundings draw the same bits and look at the same places") {
   compare<hb::fp8_1x128>(hb::downward{});
 }
 
+TEST_CASE("e2m1 away from nearest, by the steps of each scale") {
+  compare<hb::mxfp4>(hb::upward{});
+  compare<hb::mxfp4>(hb::to_odd{});
+  compare<hb::nvfp4>(hb::downward{});
+  compare<hb::nvfp4>(hb::nearest_away{});
+  compare<hb::nvfp4_2d>(hb::nearest_toward_zero{});
+}
+
 TEST_CASE("rules that look at the whole block") {
   compare<hb::nvfp4>(hb::nearest_even{}, hb::four_over_six{});
+  compare<hb::nvfp4>(hb::stochastic<8>{1, 2}, hb::mean_square_search{});
+  compare<hb::nvfp4_2d>(hb::nearest_even{}, hb::mean_square_search{});
+  compare<hb::mxfp4>(hb::nearest_even{}, hb::mean_square_search{});
   compare<hb::mxfp4>(hb::nearest_even{}, hb::rms_clip{});
+  compare<hb::mxfp8_e4m3>(hb::nearest_even{}, hb::rms_clip{1.0f, 0.4f});
+  compare<hb::nvfp4>(hb::nearest_even{}, hb::rms_clip{});
+}
+
+TEST_CASE("float products that are rounded before they are encoded") {
+  compare<hb::nvfp4>(hb::nearest_even{}, hb::nvfp4_te{});
+  compare<hb::nvfp4_2d>(hb::nearest_even{}, hb::nvfp4_te{});
+}
+
+namespace {
+
+/// The floats around `x`, two to each side.
+void add_neighbours(std::vector<float>& to, float x) {
+  const auto bits = hb::bit_cast<std::uint32_t>(x);
+  for (std::uint32_t k = 0; k < 5; ++k) to.push_back(hb::bit_cast<float>(bits + k - 2));
+}
+
+/// Blocks of every mantissa of a scale, with numbers at, and one and two floats beside, what
+/// divides two patterns of e2m1.
+template <class Rounding, class Scale>
+void compare_at_steps(float tensor_scale, const Rounding& rounding, const Scale& rule) {
+  std::vector<float> x;
+  for (const std::uint32_t pattern : {1u, 3u, 7u, 8u, 57u, 58u, 59u, 60u, 61u, 62u, 63u, 125u}) {
+    float by = hb::decode<hb::ue4m3>(pattern) * tensor_scale;
+    if constexpr (std::is_same_v<Scale, hb::nvfp4_te>) {
+      by = 1 / rule.template element_factor<hb::nvfp4>(pattern, {tensor_scale, 0});
+    }
+    std::vector<float> numbers;
+    for (int quarter = 1; quarter <= 24; ++quarter) {
+      add_neighbours(numbers, static_cast<float>(quarter) / 4 * by);
+    }
+    for (std::size_t i = 0; i < numbers.size(); i += 15) {  // 8 blocks
+      x.push_back(-6 * by);
+      for (std::size_t k = 0; k < 15; ++k) x.push_back(k % 2 == 0 ? numbers[i + k] : -numbers[i + k]);
+    }
+  }
+  const auto rows = static_cast<std::ptrdiff_t>(x.size()) / 128;
+  const hb::matrix_view<const float> view{x.data(), rows, 128};
+  hb::quantize_options options;
+  options.tensor_scale = tensor_scale;
+  hb::detail::active_instruction_set() = hb::detail::instruction_set::scalar;
+  const auto expected = hb::quantize<hb::nvfp4>(view, rounding, rule, options);
+  for_each_instruction_set([&](const char* set) {
+    INFO("vectors ", set, ", tensor scale ", tensor_scale);
+    CHECK(hb::quantize<hb::nvfp4>(view, rounding, rule, options) == expected);
+  });
+}
+
+}  // namespace
+
+TEST_CASE("numbers next to where patterns change") {
+  for (const float tensor_scale : {1.0f, 0x1.fffffep-4f, 0x1.555556p-9f, 0x1.000002p20f}) {
+    compare_at_steps(tensor_scale, hb::nearest_even{}, hb::absmax{});
+    compare_at_steps(tensor_scale, hb::nearest_away{}, hb::absmax{});
+    compare_at_steps(tensor_scale, hb::upward{}, hb::absmax{});
+    compare_at_steps(tensor_scale, hb::to_odd{}, hb::absmax{});
+    compare_at_steps(tensor_scale, hb::nearest_even{}, hb::four_over_six{});
+    compare_at_steps(tensor_scale, hb::nearest_even{}, hb::nvfp4_te{});
+  }
+}
+
+TEST_CASE("a matrix of many strips") {
+  const auto x = numbers(kind::ranges, 3 * 20000, 11);
+  for (const std::ptrdiff_t stride : {20000, 19968}) {  // apart, and in one piece
+    const hb::matrix_view<const float> view{x.data(), 3, 19968, stride};
+    hb::detail::active_instruction_set() = hb::detail::instruction_set::scalar;
+    const results<hb::nvfp4> expected(view, hb::stochastic<4>{5}, hb::absmax{});
+    for_each_instruction_set([&](const char* set) {
+      const results<hb::nvfp4> got(view, hb::stochastic<4>{5}, hb::absmax{});
+      INFO("vectors ", set, ", stride ", stride);
+      CHECK(got.rows == expected.rows);
+      CHECK(got.cols == expected.cols);
+      CHECK(same(got.back, expected.back));
+      CHECK(same(got.fake, expected.fake));
+    });
+  }
 }
 
 TEST_CASE("bfloat16 and float16 matrices") {

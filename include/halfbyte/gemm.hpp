@@ -88,7 +88,7 @@ void gemm(quantized_view<A> a, quantized_view<B> b, matrix_view<float> d) {
     for (std::ptrdiff_t k0 = 0; k0 < a.cols; k0 += depth) {
       const std::ptrdiff_t n = smaller(width, d.cols - j0), k = smaller(depth, a.cols - k0);
       // 1. The panel of b, in strips of `tile` rows, transposed.
-      detail::for_each_strip(ceil_div(n, tile), [&](std::ptrdiff_t s) {
+      detail::for_each_part(ceil_div(n, tile), 1, [&](std::ptrdiff_t s, std::ptrdiff_t) {
         std::vector<float> rows(static_cast<std::size_t>(tile * depth));
         std::vector<std::uint8_t> scales;
         const std::ptrdiff_t count = smaller(tile, n - tile * s);
@@ -101,7 +101,7 @@ void gemm(quantized_view<A> a, quantized_view<B> b, matrix_view<float> d) {
                           matrix_view<float>{right.data() + s * tile * depth, k, tile, tile});
       });
       // 2. A panel of a at a time, times all of them.
-      detail::for_each_strip(ceil_div(d.rows, height), [&](std::ptrdiff_t p) {
+      detail::for_each_part(ceil_div(d.rows, height), 1, [&](std::ptrdiff_t p, std::ptrdiff_t) {
         const std::ptrdiff_t i0 = p * height, m = smaller(height, d.rows - i0);
         std::vector<float> left(static_cast<std::size_t>(height * depth));
         std::vector<std::uint8_t> scales;

@@ -48,19 +48,84 @@ inline void check_sizes(std::ptrdiff_t rows, std::ptrdiff_t cols, std::ptrdiff_t
                               std::to_string(expected_cols));
 }
 
+/// Calls f(first, last) for parts of 0 ... n, of `grain` but for the last: in threads, if the
+/// program is compiled with OpenMP. The order does not matter to the bytes.
+template <class Function>
+void for_each_part(std::ptrdiff_t n, std::ptrdiff_t grain, const Function& f) {
+  const std::ptrdiff_t parts = ceil_div(n, grain);
+#if defined(_OPENMP)
+#pragma omp parallel for schedule(static) if (parts > 1)
+#endif
+  for (std::ptrdiff_t p = 0; p < parts; ++p) f(p * grain, smaller((p + 1) * grain, n));
+}
+
+/// How many columns of blocks of B are handled together: a chunk, or one block if that is longer.
+template <block_format B>
+std::ptrdiff_t strip_cols(std::ptrdiff_t cols) {
+  const std::ptrdiff_t c = B.block_cols(cols);
+  return c * larger<std::ptrdiff_t>(chunk / c, 1);
+}
+
+/// A matrix cut into strips: rows of blocks, the long ones in pieces.
+template <block_format B>
+struct strips {
+  std::ptrdiff_t height, width;  ///< of a strip, but at the edges
+  std::ptrdiff_t across, count;
+  std::ptrdiff_t grain;  ///< strips that are worth a thread's time
+
+  strips(std::ptrdiff_t rows, std::ptrdiff_t cols)
+      : height(B.block_rows(rows)),
+        width(smaller(16 * strip_cols<block_format(B)>(cols), larger<std::ptrdiff_t>(cols, 1))),
+        across(ceil_div(cols, width)),
+        count(B.grid_rows(rows) * across),
+        grain(ceil_div<std::ptrdiff_t>(1 << 14, height * width)) {}
+
+  /// The first row and column of strip `s`.
+  std::ptrdiff_t row(std::ptrdiff_t s) const { return s / across * height; }
+  std::ptrdiff_t col(std::ptrdiff_t s) const { return s % across * width; }
+};
+
+/// Whether the blocks of a matrix of whole blocks lie in one row, if `dense` says so of its data.
+template <block_format B>
+bool one_row(bool dense, std::ptrdiff_t cols) {
+  return dense && B.rows == 1 && B.cols != 0 && cols % B.cols == 0 &&
+         cols * B.element.bits() % 8 == 0;
+}
+template <class T>
+matrix_view<T> as_one_row(matrix_view<T> x) {
+  return {x.data, 1, x.rows * x.cols};
+}
+template <block_format B, class Byte>
+quantized_view<B, Byte> as_one_row(quantized_view<B, Byte> q) {
+  q.cols *= q.rows;
+  q.rows = 1;
+  return q;
+}
+
 /// The largest finite magnitude of x.
 template <class T>
 unpacked largest_magnitude(matrix_view<const T> x) {
-  unpacked amax{};
-  for (std::ptrdiff_t i = 0; i < x.rows; ++i) {
-    std::uint32_t bits = 0x7f800000u;
-    if constexpr (vector_source<T>) {
-      with_kernels([&](auto kernels) { bits = kernels.largest(x.row(i), x.cols); });
+  if (x.stride == x.cols) x = as_one_row(x);
+  constexpr std::ptrdiff_t width = 1 << 14;
+  const std::ptrdiff_t across = ceil_div(x.cols, width);
+  const std::ptrdiff_t grain = ceil_div(width, smaller(width, larger<std::ptrdiff_t>(x.cols, 1)));
+  const std::ptrdiff_t parts = ceil_div(x.rows * across, grain);
+  std::vector<unpacked> largest(static_cast<std::size_t>(parts));
+  for_each_part(x.rows * across, grain, [&](std::ptrdiff_t first, std::ptrdiff_t last) {
+    unpacked& amax = largest[static_cast<std::size_t>(first / grain)];
+    for (std::ptrdiff_t s = first; s < last; ++s) {
+      const matrix_view<const T> part = x.block(s / across, s % across * width, 1, width);
+      std::uint32_t bits = 0x7f800000u;
+      if constexpr (vector_source<T>) {
+        with_kernels([&](auto kernels) { bits = kernels.largest(part.data, part.cols); });
+      }
+      const unpacked row = bits < 0x7f800000u ? unpack(bit_cast<float>(bits))
+                                              : magnitudes_of(part).amax;
+      if (magnitude_less(amax, row)) amax = row;
     }
-    const unpacked row = bits < 0x7f800000u ? unpack(bit_cast<float>(bits))
-                                            : magnitudes_of(x.block(i, 0, 1, x.cols)).amax;
-    if (magnitude_less(amax, row)) amax = row;
-  }
+  });
+  unpacked amax{};
+  for (const unpacked& part : largest) amax = magnitude_less(amax, part) ? part : amax;
   return amax;
 }
 
@@ -75,23 +140,6 @@ tensor_scaling scale_matrix(matrix_view<const T> x, const Scale& rule,
                                 ": a tensor scale must be a positive number");
   }
   return {*options.tensor_scale, 0};
-}
-
-/// Calls f(i) for every i below n: in threads, if the program is compiled with OpenMP. The order
-/// does not matter to the bytes.
-template <class Function>
-void for_each_strip(std::ptrdiff_t n, const Function& f) {
-#if defined(_OPENMP)
-#pragma omp parallel for schedule(static) if (n > 1)
-#endif
-  for (std::ptrdiff_t i = 0; i < n; ++i) f(i);
-}
-
-/// How many columns of blocks of B are handled together: a chunk, or one block if that is longer.
-template <block_format B>
-std::ptrdiff_t strip_cols(std::ptrdiff_t cols) {
-  const std::ptrdiff_t c = B.block_cols(cols);
-  return c * larger<std::ptrdiff_t>(chunk / c, 1);
 }
 
 /// Quantizes the blocks of x, which lie side by side from (`i`, `j`) of the grid of blocks on.
@@ -144,12 +192,21 @@ quantized<B> quantize_rows(matrix_view<const T> x, tensor_scaling tensor, const 
                            const Scale& rule, scale_layout layout) {
   quantized<B> q(x.rows, x.cols, layout);
   q.set_tensor_scale(tensor.scale);
-  const auto out = q.view();
+  auto out = q.view();
+  if (one_row<B>(x.stride == x.cols && layout == scale_layout::linear, x.cols)) {
+    x = as_one_row(x);
+    out = as_one_row(out);
+  }
   const block_plan<B> plan(tensor, rounding, rule);
-  const std::ptrdiff_t r = B.block_rows(x.rows);
-  for_each_strip(B.grid_rows(x.rows), [&](std::ptrdiff_t i) {
-    quantize_strip<block_format(B)>(x.block(i * r, 0, r, x.cols), out, i, 0, plan, rounding, rule,
-                                    first_index<block_format(B)>(i, 0, x.rows, x.cols));
+  const strips<B> cut(x.rows, x.cols);
+  for_each_part(cut.count, cut.grain, [&](std::ptrdiff_t first, std::ptrdiff_t last) {
+    for (std::ptrdiff_t s = first; s < last; ++s) {
+      const std::ptrdiff_t i = cut.row(s), k = cut.col(s);
+      quantize_strip<block_format(B)>(x.block(i, k, cut.height, cut.width), out, i / cut.height,
+                                      k / B.block_cols(x.cols), plan, rounding, rule,
+                                      {static_cast<std::uint64_t>(i * x.cols + k),
+                                       static_cast<std::uint64_t>(x.cols)});
+    }
   });
   return q;
 }
@@ -186,7 +243,8 @@ quantized<B> quantize_cols(matrix_view<const T> x, tensor_scaling tensor, const 
   const std::ptrdiff_t width = smaller(strip_cols<block_format(B)>(out.cols), out.cols);
   const std::ptrdiff_t height = smaller(together * r, out.rows);
   const std::ptrdiff_t stride = width + 16;  // not a power of two: columns share no cache set
-  for_each_strip(ceil_div(B.grid_rows(out.rows), together), [&](std::ptrdiff_t s) {
+  const std::ptrdiff_t high = ceil_div(B.grid_rows(out.rows), together);
+  for_each_part(high, 1, [&](std::ptrdiff_t s, std::ptrdiff_t) {
     std::vector<T> buffer(static_cast<std::size_t>(height * stride));
     for (std::ptrdiff_t k = 0; k < out.cols; k += width) {
       const matrix_view<const T> from = x.block(k, s * height, width, height);
@@ -240,10 +298,19 @@ template <block_format B>
 void dequantize(quantized_view<B> q, matrix_view<float> out) {
   detail::check_view(out, "dequantize");
   detail::check_sizes(out.rows, out.cols, q.rows, q.cols, "dequantize");
+  const bool dense = out.stride == out.cols && q.layout == scale_layout::linear;
+  if (detail::one_row<B>(dense, q.cols)) {
+    q = detail::as_one_row(q);
+    out = detail::as_one_row(out);
+  }
   const detail::dequantize_plan<B> plan(q.tensor_scale);
-  const std::ptrdiff_t r = B.block_rows(q.rows);
-  detail::for_each_strip(B.grid_rows(q.rows), [&](std::ptrdiff_t i) {
-    detail::dequantize_strip<block_format(B)>(q, i, 0, plan, out.block(i * r, 0, r, out.cols));
+  const detail::strips<B> cut(q.rows, q.cols);
+  detail::for_each_part(cut.count, cut.grain, [&](std::ptrdiff_t first, std::ptrdiff_t last) {
+    for (std::ptrdiff_t s = first; s < last; ++s) {
+      const std::ptrdiff_t i = cut.row(s), k = cut.col(s);
+      detail::dequantize_strip<block_format(B)>(q, i / cut.height, k / B.block_cols(q.cols), plan,
+                                                out.block(i, k, cut.height, cut.width));
+    }
   });
 }
 
@@ -263,25 +330,33 @@ void fake_quantize(matrix_view<T> x, matrix_view<float> out, Rounding rounding =
   detail::check_view(x, "fake_quantize");
   detail::check_view(out, "fake_quantize");
   detail::check_sizes(out.rows, out.cols, x.rows, x.cols, "fake_quantize");
-  const matrix_view<const number> view = x;
+  matrix_view<const number> view = x;
   const tensor_scaling tensor = detail::scale_matrix<B>(view, rule, options, "fake_quantize");
   const detail::block_plan<B> plan(tensor, rounding, rule);
   const detail::dequantize_plan<B> back(tensor.scale);
-  const std::ptrdiff_t r = smaller(B.block_rows(x.rows), larger<std::ptrdiff_t>(x.rows, 1));
-  const std::ptrdiff_t width = detail::strip_cols<block_format(B)>(x.cols);
-  detail::for_each_strip(B.grid_rows(x.rows), [&](std::ptrdiff_t i) {
-    quantized<B> strip(r, smaller(width, x.cols));
-    for (std::ptrdiff_t k = 0; k < x.cols; k += width) {
-      const matrix_view<const number> part = view.block(i * r, k, r, width);
-      quantized_view<B, std::uint8_t> q = strip.view();
-      q.rows = part.rows;
-      q.cols = part.cols;
-      q.tensor_scale = tensor.scale;
-      const element_indices index =
-          detail::first_index<block_format(B)>(i, k / B.block_cols(x.cols), x.rows, x.cols);
-      detail::quantize_strip<block_format(B)>(part, q, 0, 0, plan, rounding, rule, index);
-      const quantized_view<B> done{q.elements, q.scales, q.rows, q.cols, q.tensor_scale};
-      detail::dequantize_strip<block_format(B)>(done, 0, 0, back, out.block(i * r, k, r, width));
+  if (detail::one_row<B>(x.stride == x.cols && out.stride == out.cols, x.cols)) {
+    view = detail::as_one_row(view);
+    out = detail::as_one_row(out);
+  }
+  const detail::strips<B> cut(view.rows, view.cols);
+  const std::ptrdiff_t width = detail::strip_cols<block_format(B)>(view.cols);
+  detail::for_each_part(cut.count, cut.grain, [&](std::ptrdiff_t first, std::ptrdiff_t last) {
+    quantized<B> strip(smaller(cut.height, view.rows), smaller(width, view.cols));
+    for (std::ptrdiff_t s = first; s < last; ++s) {
+      const std::ptrdiff_t i = cut.row(s), end = smaller(cut.col(s) + cut.width, view.cols);
+      for (std::ptrdiff_t k = cut.col(s); k < end; k += width) {
+        const matrix_view<const number> part = view.block(i, k, cut.height, width);
+        quantized_view<B, std::uint8_t> q = strip.view();
+        q.rows = part.rows;
+        q.cols = part.cols;
+        q.tensor_scale = tensor.scale;
+        const element_indices index{static_cast<std::uint64_t>(i * view.cols + k),
+                                    static_cast<std::uint64_t>(view.cols)};
+        detail::quantize_strip<block_format(B)>(part, q, 0, 0, plan, rounding, rule, index);
+        const quantized_view<B> done{q.elements, q.scales, q.rows, q.cols, q.tensor_scale};
+        detail::dequantize_strip<block_format(B)>(done, 0, 0, back,
+                                                  out.block(i, k, cut.height, width));
+      }
     }
   });
 }

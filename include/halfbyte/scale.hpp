@@ -178,6 +178,12 @@ struct rms_clip {
         squares += static_cast<std::uint64_t>(d * d);
       }
     }
+    return scale_of<B>(squares, n, unit, tensor);
+  }
+  /// The same from the sum of the squared deviations of `n` numbers, in units of 2^unit.
+  template <block_format B>
+  HALFBYTE_HD constexpr std::uint32_t scale_of(std::uint64_t squares, std::ptrdiff_t n, int unit,
+                                               tensor_scaling tensor) const {
     const unpacked count = unpack_integer(static_cast<std::uint64_t>(n), 0);
     const unpacked deviation = square_root(quotient(unpack_integer(squares, 2 * unit), count));
     const unpacked clip = product(product(unpack(multiplier), unpack(gain)), deviation);
@@ -215,13 +221,22 @@ struct nvfp4_te {
   HALFBYTE_HD constexpr std::uint32_t block_scale(matrix_view<const T>, const unpacked& amax,
                                                   tensor_scaling tensor) const {
     static_assert(suits<B>(), "nvfp4_te is a rule for nvfp4 and nvfp4_2d");
-    const float s = tensor.amax > 0 ? encoding_scale(unpack(tensor.amax)) : inverse(tensor.scale);
-    return encode<B.scale>(times(rounded(amax), times(s, inverse(6.0f))));
+    return encode<B.scale>(times(rounded(amax), block_factor<B>(tensor)));
   }
   template <block_format B>
   HALFBYTE_HD constexpr unpacked scaled(const unpacked& x, std::uint32_t pattern,
                                         tensor_scaling tensor) const {
-    return unpack(times(rounded(x), inverse(times(decode<B.scale>(pattern), tensor.scale))));
+    return unpack(times(rounded(x), element_factor<B>(pattern, tensor)));
+  }
+  /// What amax is multiplied by for the scale, and an element for its pattern.
+  template <block_format B>
+  HALFBYTE_HD constexpr float block_factor(tensor_scaling tensor) const {
+    const float s = tensor.amax > 0 ? encoding_scale(unpack(tensor.amax)) : inverse(tensor.scale);
+    return times(s, inverse(6.0f));
+  }
+  template <block_format B>
+  HALFBYTE_HD constexpr float element_factor(std::uint32_t pattern, tensor_scaling tensor) const {
+    return inverse(times(decode<B.scale>(pattern), tensor.scale));
   }
 
  private:

@@ -71,49 +71,83 @@ inline constexpr bool vector_encode =
     !(rounding_traits<Rounding>::unbiased &&
       rounding_traits<Rounding>::bits > 23 - F.mantissa_bits);
 
-/// For each magnitude of e2m1 but zero, the largest float (its bits) that stays below it: the
-/// pattern of x / d is how many of them |x| is above.
+/// Where numbers go from one pattern of e2m1 to the next, as bits of floats: the pattern of x / d is
+/// how many of these |x| is above.
 struct e2m1_steps {
-  std::uint32_t below[8];  ///< the last is unused: 32 bytes move as one
+  std::uint32_t below[7];   ///< of the patterns 1 to 7
+  std::uint32_t passed[7];  ///< the same where numbers go up as soon as they leave the one below
 };
 
-/// Policies that round e2m1 at a boundary between two numbers, or at the upper one.
+/// Policies for which the pattern of a number over another is found by comparing, see e2m1_steps.
 template <class Rounding>
 inline constexpr bool steps_of_e2m1 =
-    std::is_same_v<Rounding, nearest_even> || std::is_same_v<Rounding, nearest_away> ||
-    std::is_same_v<Rounding, nearest_toward_zero> || std::is_same_v<Rounding, toward_zero>;
+    rounding_traits<Rounding>::known && rounding_traits<Rounding>::bits == 0;
 
-/// The steps of numbers that are divided by `by`, of at most 32 significant bits: exact integers.
-/// Needs all of them normal floats.
+/// The largest float that is at most `boundary` / 4 * by (`open`: below it), as bits; `by` has at
+/// most 32 significant bits. Needs a normal float.
+constexpr std::uint32_t float_below(std::uint64_t boundary, const unpacked& by, bool open) {
+  const std::uint64_t product = boundary * (by.significand >> 32);
+  const int cut = bit_width(product) - 24;
+  const auto exponent = static_cast<std::uint32_t>(by.exponent - 31 - 2 + cut + 23 + 127);
+  const auto fraction = static_cast<std::uint32_t>(product >> cut) - (1u << 23);
+  return (exponent << 23) + fraction - (open && (product & low_mask(cut)) == 0 ? 1 : 0);
+}
+
+/// The steps of numbers that are divided by `by`. Needs all of them normal floats.
 template <class Rounding>
 constexpr e2m1_steps steps_at(const unpacked& by) {
   constexpr std::uint64_t quarters[8] = {0, 2, 4, 6, 8, 12, 16, 24};  // 4 * magnitude
   e2m1_steps steps{};
   for (int c = 1; c < 8; ++c) {
     const bool odd = c % 2 == 0;  // of the pattern below
-    const bool half = Rounding{}.away({dropped::half + 1, odd, false}, 0);
+    constexpr bool half = !rounding_traits<Rounding>::directed &&
+                          !std::is_same_v<Rounding, toward_zero>;
     const bool reached = !half || Rounding{}.away({dropped::half, odd, false}, 0);
     const std::uint64_t boundary = half ? (quarters[c - 1] + quarters[c]) / 2 : quarters[c];
-    const std::uint64_t product = boundary * (by.significand >> 32);
-    const int cut = bit_width(product) - 24;
-    const std::uint64_t kept = product >> cut;
-    const bool exact = (product & low_mask(cut)) == 0;
-    const auto exponent = static_cast<std::uint32_t>(by.exponent - 31 - 2 + cut + 23 + 127);
-    const std::uint32_t bits =
-        (exponent << 23) + static_cast<std::uint32_t>(kept - (std::uint64_t{1} << 23));
-    steps.below[c - 1] = exact && reached ? bits - 1 : bits;
+    steps.below[c - 1] = float_below(boundary, by, reached);
+    if (rounding_traits<Rounding>::directed && c > 1) {
+      steps.passed[c - 1] = float_below(quarters[c - 1], by, false);
+    }
   }
   return steps;
 }
 
-/// Where a scale of ue4m3 lies: mantissa / 8 * 2^exponent, 8 <= mantissa < 16. Needs pattern > 0.
+/// The steps of numbers that are multiplied by `factor` and rounded to floats, to nearest even,
+/// before they are encoded so. Needs all of them normal floats.
+constexpr e2m1_steps steps_times(float factor) {
+  constexpr std::uint64_t quarters[7] = {1, 3, 5, 7, 10, 14, 20};  // 4 * midpoint
+  e2m1_steps steps{};
+  for (int c = 1; c < 8; ++c) {
+    // Up at the midpoint m or, from an even pattern, at the next float: m or m + ulp. The products
+    // that become that float or a larger one start half an ulp below it, m itself taking ties.
+    const bool odd = c % 2 == 0;
+    const std::uint64_t boundary = quarters[c - 1];
+    const int width = bit_width(boundary);
+    const bool power = (boundary & (boundary - 1)) == 0;  // the ulp below is half of that above
+    const std::uint64_t top = boundary << (26 - width);   // in quarters of an ulp
+    const unpacked least = unpack_integer(odd ? top - (power ? 1 : 2) : top + 2, width - 28);
+    const unpacked x = quotient(least, unpack(factor));
+    const auto kept = static_cast<std::uint32_t>(x.significand >> 40);
+    const bool exact = (x.significand & low_mask(40)) == 0;
+    const auto exponent = static_cast<std::uint32_t>(x.exponent + 127);
+    steps.below[c - 1] = (exponent << 23) + (kept - (1u << 23)) - (odd && exact ? 1 : 0);
+  }
+  return steps;
+}
+
+/// A scale, as (1 + row / 8) * 2^exponent.
 struct scale_place {
-  std::uint32_t mantissa;
+  std::uint32_t row;
   int exponent;
 
-  explicit constexpr scale_place(std::uint32_t pattern)
-      : mantissa(pattern >= 8 ? (pattern & 7) + 8 : pattern << (4 - bit_width(pattern))),
-        exponent((pattern >= 8 ? static_cast<int>(pattern >> 3) : bit_width(pattern) - 3) - 7) {}
+  /// Needs F == ue8m0, or F == ue4m3 and pattern > 0.
+  template <format F>
+  static constexpr scale_place of(std::uint32_t pattern) {
+    if (F == ue8m0) return {0, static_cast<int>(pattern) - 127};
+    if (pattern >= 8) return {pattern & 7, static_cast<int>(pattern >> 3) - 7};
+    const int top = bit_width(pattern) - 1;
+    return {(pattern << (3 - top)) & 7, top - 9};
+  }
 };
 
 /// How the blocks of a matrix are quantized in vectors.
@@ -122,37 +156,23 @@ struct block_plan {
   /// Scales are powers of two: exponents move. Otherwise elements are divided by a product with
   /// an inverse, see quotient_word.
   static constexpr bool moves = B.scale == ue8m0 && !B.tensor_scale;
+  static constexpr bool nv = B.element == e2m1 && B.scale == ue4m3 && B.tensor_scale;
 
-  /// Elements are found by their steps, of which there are few per tensor.
+  /// Elements are found by their steps, which are those of few scales, moved.
+  static constexpr bool has_steps = B.element == e2m1 && (moves || nv);
+  static constexpr int rows_of_steps = nv ? 8 : 1;
   template <class Rounding>
-  static constexpr bool counts =
-      B.element == e2m1&& B.scale == ue4m3&& B.tensor_scale&& steps_of_e2m1<Rounding>;
+  static constexpr bool counts = has_steps && steps_of_e2m1<Rounding>;
 
-  tensor_scaling tensor;
-  double inverse_of_limit = 1;  ///< 1 / (largest element * tensor scale)
-  e2m1_steps steps[8] = {};     ///< of scales 1, 9/8, 10/8 ... 15/8
-
-  e2m1_steps even_steps[8] = {};      ///< the same to nearest even, for rules that search
-  std::uint32_t significand[8] = {};  ///< of those scales times the tensor scale: its top 32 bits
-  int exponent[8] = {};
-
-  template <class Rounding, class Scale>
-  block_plan(tensor_scaling t, const Rounding&, const Scale&)
-      : tensor(t),
-        inverse_of_limit(1 /
-                         (double{decode<B.element>(B.element.max_pattern())} * double{t.scale})) {
-    if constexpr (counts<Rounding> || candidates<Scale> != 0) {
-      if (!possible_here()) return;
-      for (std::uint32_t i = 0; i < 8; ++i) {
-        const unpacked by = divisor<B>(7u << 3 | i, tensor);
-        if constexpr (counts<Rounding>) steps[i] = steps_at<Rounding>(by);
-        if constexpr (candidates<Scale> != 0) even_steps[i] = steps_at<nearest_even>(by);
-        significand[i] = static_cast<std::uint32_t>(by.significand >> 32);
-        exponent[i] = by.exponent;
-      }
-    }
-  }
-
+  /// Rules that compare candidates by their squared errors, and the one that measures deviations,
+  /// for blocks in which the integers that they sum have room.
+  static constexpr bool small = B.rows * B.cols > 0 && B.rows * B.cols <= 512;
+  template <class Scale>
+  static constexpr bool searches = has_steps && small &&
+                                   ((std::is_same_v<Scale, four_over_six> && nv) ||
+                                    std::is_same_v<Scale, mean_square_search>);
+  template <class Scale>
+  static constexpr bool measures = small && std::is_same_v<Scale, rms_clip>;
   /// Rules that are integer code on the bits of the largest magnitude.
   template <class Scale>
   static constexpr bool shifts = moves && (std::is_same_v<Scale, floor_pow2> ||
@@ -162,31 +182,65 @@ struct block_plan {
   template <class Scale>
   static constexpr bool divides = !moves && std::is_same_v<Scale, absmax> &&
                                   B.scale.mantissa_bits > 0 && B.scale.bits() <= 8;
+  /// The rule with float arithmetic of its own: the factors are part of its steps.
+  template <class Scale>
+  static constexpr bool multiplies = nv && std::is_same_v<Scale, nvfp4_te>;
 
-  /// How many scales the rule compares by their squared error, in vectors; 0 for other rules.
-  template <class Scale>
-  static constexpr int candidates = B.element == e2m1&& B.scale == ue4m3&& B.tensor_scale
-                                        ? (std::is_same_v<Scale, four_over_six>        ? 2
-                                           : std::is_same_v<Scale, mean_square_search> ? 23
-                                                                                       : 0)
-                                        : 0;
-  /// 1 / what the largest magnitude is divided by for candidate k, in the order of the rule.
-  template <class Scale>
-  double inverse_of_candidate(int k) const {
-    if (std::is_same_v<Scale, four_over_six>) return inverse_of_limit * (k == 0 ? 1.0 : 1.5);
-    return inverse_of_limit * (26 + k) / 32;
-  }
-  /// The magnitudes of e2m1 times scale `pattern`, in units of 2^unit, as squared_error takes them.
-  void magnitudes_in_units(std::uint32_t pattern, int unit, std::uint32_t (&out)[8]) const {
-    const scale_place place(pattern);
-    const std::uint32_t top = significand[place.mantissa - 8];
-    const int cut = 32 + unit - (exponent[place.mantissa - 8] + place.exponent);
-    constexpr std::uint64_t halves[8] = {0, 1, 2, 3, 4, 6, 8, 12};  // 2 * magnitude
-    for (int c = 0; c < 8; ++c) {
-      const std::uint64_t product = halves[c] * top;
-      const std::uint64_t units = cut > 63 ? 0 : product >> larger(cut, 0);
-      out[c] = static_cast<std::uint32_t>(smaller(units, std::uint64_t{1} << 30));
+  tensor_scaling tensor;
+  double inverse_of_limit = 1;  ///< 1 / (largest element * tensor scale)
+  float factor = 1;             ///< of the largest magnitude, for a rule that multiplies
+  e2m1_steps steps[rows_of_steps] = {};  ///< of scales 1, 9/8, 10/8 ... 15/8
+
+  static constexpr int gaps = 5;
+  e2m1_steps even_steps[rows_of_steps] = {};  ///< the same to nearest even, for rules that search
+  int exponent[rows_of_steps] = {};           ///< of those scales times the tensor scale
+  /// The magnitudes of e2m1 times those, in the units of errors, for blocks whose largest magnitude
+  /// has an exponent that is greater by 0, 1 ... 4.
+  std::uint32_t units[gaps][rows_of_steps][8] = {};
+
+  template <class Rounding, class Scale>
+  block_plan(tensor_scaling t, const Rounding&, const Scale& rule)
+      : tensor(t),
+        inverse_of_limit(1 /
+                         (double{decode<B.element>(B.element.max_pattern())} * double{t.scale})) {
+    if constexpr ((counts<Rounding> && nv) || searches<Scale>) {
+      if (!possible_here()) return;
+      if constexpr (multiplies<Scale>) factor = rule.template block_factor<B>(t);
+      for (std::uint32_t i = 0; i < rows_of_steps; ++i) {
+        const std::uint32_t pattern = nv ? 7u << 3 | i : 127u;
+        const unpacked by = divisor<B>(pattern, tensor);
+        if constexpr (multiplies<Scale>) {
+          steps[i] = steps_times(rule.template element_factor<B>(pattern, tensor));
+        } else if constexpr (counts<Rounding> && nv) {
+          steps[i] = steps_at<Rounding>(by);
+        }
+        if constexpr (searches<Scale>) {
+          constexpr std::uint64_t halves[8] = {0, 1, 2, 3, 4, 6, 8, 12};  // 2 * magnitude
+          even_steps[i] = steps_at<nearest_even>(by);
+          exponent[i] = by.exponent;
+          for (int gap = 0; gap < gaps; ++gap) {
+            for (int c = 0; c < 8; ++c) {  // in units of 2^(exponent of by + gap - 22)
+              units[gap][i][c] =
+                  static_cast<std::uint32_t>(halves[c] * (by.significand >> 32) >> (10 + gap));
+            }
+          }
+        }
+      }
     }
+  }
+
+  /// 1 / what the largest magnitude is divided by for the first (last) candidate.
+  template <class Scale>
+  double inverse_of_candidate(bool last) const {
+    if (std::is_same_v<Scale, four_over_six>) return inverse_of_limit * (last ? 1.5 : 1.0);
+    return inverse_of_limit * (last ? 48.0 : 26.0) / 32;
+  }
+
+  /// Whether `units` knows scale `pattern` for a block with these bits of its largest magnitude.
+  bool in_reach(std::uint32_t amax, std::uint32_t pattern) const {
+    const auto place = scale_place::of<B.scale>(pattern);
+    const int gap = static_cast<int>(amax >> 23) - 127 - (exponent[place.row] + place.exponent);
+    return 0 <= gap && gap < gaps;
   }
 
   /// Whether T can be quantized in vectors at all.
@@ -198,25 +252,14 @@ struct block_plan {
     constexpr bool own_elements = requires(Scale s, unpacked u) {
       s.template scaled<B>(u, 0u, tensor_scaling{});
     };
-    return vector_encode<B.element, T, Rounding, saturate> && B.cols % 16 == 0 && !own_elements &&
+    return vector_encode<B.element, T, Rounding, saturate> && B.cols % 16 == 0 &&
+           (!own_elements || (multiplies<Scale> && std::is_same_v<Rounding, nearest_even>)) &&
            (moves || (divisor_bits <= 28 && places <= 17));
   }
   /// Whether this tensor can: its scale is far from the ends of the exponents.
   bool possible_here() const {
     const auto bits = bit_cast<std::uint32_t>(tensor.scale);
     return !B.tensor_scale || (bits >= 27u << 23 && bits < 240u << 23);
-  }
-
-  /// Whether a block with these bits of its largest magnitude, its elements moved to `lowest`,
-  /// is far from the ends of the exponents.
-  bool fits(std::uint32_t amax, std::uint32_t lowest) const {
-    return amax - 0x00800000u < 0x7f000000u && static_cast<int>(lowest) >= 60;
-  }
-  bool fits(std::uint32_t amax, double inverse) const {
-    return amax - 0x00800000u < 0x7f000000u && inverse < 0x1p80;
-  }
-  bool fits(std::uint32_t amax, const e2m1_steps&) const {
-    return amax - 0x00800000u < 0x7f000000u;
   }
 };
 
@@ -290,14 +333,16 @@ struct dequantize_plan {
   double product(std::uint32_t pattern) const {
     return to_double(divisor<B>(pattern, {tensor, 0}));
   }
-  /// The magnitudes of e2m1 for scale `pattern`, up to the factor 2^(shift / 2^23).
-  const std::uint32_t* magnitudes(std::uint32_t pattern) const {
-    if constexpr (moves) return e2m1_magnitudes;
-    return scaled[pattern == 0 ? 8 : scale_place(pattern).mantissa - 8];
-  }
-  std::uint32_t shift(std::uint32_t pattern) const {
-    if constexpr (moves) return (pattern - 127) << 23;
-    return static_cast<std::uint32_t>(scale_place(pattern).exponent) << 23;
+  /// The magnitudes of e2m1 for scale `pattern`, up to the factor 2^exponent.
+  const std::uint32_t* magnitudes(std::uint32_t pattern, int& exponent) const {
+    if constexpr (moves) {
+      exponent = static_cast<int>(pattern) - 127;
+      return e2m1_magnitudes;
+    } else {
+      const auto place = scale_place::of<ue4m3>(larger(pattern, 1u));
+      exponent = place.exponent;
+      return scaled[pattern == 0 ? 8 : place.row];
+    }
   }
 };
 
