@@ -17,7 +17,7 @@ LONGEST_FILE = 450  # lines; a longer one is two concepts
 LONGEST_LINE = 100
 # Standard headers, and the intrinsics of a SIMD path.
 STANDARD = re.compile(r"[a-z0-9_]+|immintrin\.h|arm_neon\.h")
-HOST_ONLY = {"fstream", "iomanip", "iostream", "map", "memory", "ostream", "span",
+HOST_ONLY = {"cstdio", "fstream", "iomanip", "iostream", "map", "memory", "ostream", "span",
              "sstream", "stdexcept", "string", "thread", "unordered_map", "vector"}
 
 parser = argparse.ArgumentParser()

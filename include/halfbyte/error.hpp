@@ -1,12 +1,11 @@
 #pragma once
 
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <stdexcept>
-#include <string>
 
+#include <halfbyte/argument_error.hpp>
 #include <halfbyte/grid.hpp>
+#include <halfbyte/math.hpp>
 #include <halfbyte/minifloat.hpp>
 #include <halfbyte/view.hpp>
 
@@ -23,9 +22,9 @@ struct error_sums {
   double mse() const { return count == 0 ? 0 : errors / static_cast<double>(count); }
   /// Signal to quantization noise in decibels, 10 log10(sum x^2 / sum (x - y)^2); infinite for no
   /// error.
-  double sqnr() const { return 10 * std::log10(xx / errors); }
+  double sqnr() const { return 10 * detail::log10(xx / errors); }
   /// <x, y> / (|x| |y|).
-  double cosine() const { return xy / std::sqrt(xx * yy); }
+  double cosine() const { return xy / detail::sqrt(xx * yy); }
   /// 1 - <x, y> / <x, x>: how much y shrinks along x. arXiv 2505.14669, table 2.
   double misalignment() const { return 1 - xy / xx; }
 };
@@ -35,9 +34,8 @@ namespace detail {
 inline void check_equal_sizes(std::ptrdiff_t rows, std::ptrdiff_t cols, std::ptrdiff_t other_rows,
                               std::ptrdiff_t other_cols, const char* function) {
   if (rows == other_rows && cols == other_cols) return;
-  throw std::invalid_argument(std::string("halfbyte::") + function + ": " + std::to_string(rows) +
-                              " x " + std::to_string(cols) + " with " +
-                              std::to_string(other_rows) + " x " + std::to_string(other_cols));
+  throw argument_error("%s: %td x %td with %td x %td", function, rows, cols, other_rows,
+                       other_cols);
 }
 
 }  // namespace detail

@@ -20,6 +20,8 @@
 #include <halfbyte/scale.hpp>
 #include <halfbyte/block.hpp>
 #include <halfbyte/hadamard.hpp>
+#include <halfbyte/argument_error.hpp>
+#include <halfbyte/math.hpp>
 #include <halfbyte/quantized.hpp>
 #include <halfbyte/simd_plan.hpp>
 #include <halfbyte/simd.hpp>
