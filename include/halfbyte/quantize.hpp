@@ -88,7 +88,7 @@ struct strips {
 /// Whether the blocks of a matrix of whole blocks lie in one row, if `dense` says so of its data.
 template <block_format B>
 bool one_row(bool dense, std::ptrdiff_t cols) {
-  return dense && B.rows == 1 && B.cols != 0 && cols % B.cols == 0 &&
+  return dense && B.rows == 1 && B.cols != 0 && cols % B.block_cols(1) == 0 &&
          cols * B.element.bits() % 8 == 0;
 }
 template <class T>
