@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <initializer_list>
 #include <string>
 #include <string_view>
 
@@ -106,6 +107,14 @@ constexpr void for_each_scale_rule(Visit&& visit) {
   visit(nvfp4_te{});
 }
 
+namespace detail {
+inline std::string joined(std::initializer_list<std::string_view> parts) {
+  std::string text;
+  for (const std::string_view part : parts) text += part;
+  return text;
+}
+}  // namespace detail
+
 inline std::string name(nearest_even) { return "nearest_even"; }
 inline std::string name(nearest_away) { return "nearest_away"; }
 inline std::string name(nearest_toward_zero) { return "nearest_toward_zero"; }
@@ -115,11 +124,11 @@ inline std::string name(downward) { return "downward"; }
 inline std::string name(to_odd) { return "to_odd"; }
 template <int Bits>
 std::string name(stochastic<Bits>) {
-  return "stochastic<" + std::to_string(Bits) + ">";
+  return detail::joined({"stochastic<", std::to_string(Bits), ">"});
 }
 template <int Bits>
 std::string name(stochastic_unbiased<Bits>) {
-  return "stochastic_unbiased<" + std::to_string(Bits) + ">";
+  return detail::joined({"stochastic_unbiased<", std::to_string(Bits), ">"});
 }
 
 inline std::string name(saturate) { return "saturate"; }
@@ -148,8 +157,9 @@ inline std::string name(format f) {
   if (f == int8) return "int8";
   if (f == int4) return "int4";
   if (f == fixed8) return "fixed8";
-  std::string shape = f.has_sign() ? "e" : "ue";
-  shape += std::to_string(f.exponent_bits) + "m" + std::to_string(f.mantissa_bits);
+  std::string shape =
+      detail::joined({f.has_sign() ? "e" : "ue", std::to_string(f.exponent_bits), "m",
+                      std::to_string(f.mantissa_bits)});
   const format usual{f.exponent_bits, f.mantissa_bits, (1 << f.exponent_bits) / 2 - 1, f.special,
                      f.sign_bits};
   const bool plain = f == e2m1 || f == e2m3 || f == e3m2 || f == e3m4 || f == e4m3 || f == e5m2 ||
@@ -164,7 +174,7 @@ inline std::string name(format f) {
   if (f.special == specials::infinity) shape += "_infinity";
   if (f.special == specials::fnuz) shape += "fnuz";
   const int usual_bias = usual.bias + (f.special == specials::fnuz ? 1 : 0);
-  if (f.bias != usual_bias) shape += "_bias" + std::to_string(f.bias);
+  if (f.bias != usual_bias) shape += detail::joined({"_bias", std::to_string(f.bias)});
   return shape;
 }
 
@@ -178,14 +188,14 @@ inline std::string name(block_format b) {
   if (b == mxfp4) return "mxfp4";
   for (const format f : {e2m3, e3m2, e4m3, e5m2}) {
     if (b == block_format{f, ue8m0, 1, 32}) {
-      return "mxfp" + std::to_string(f.bits()) + "_" + name(f);
+      return detail::joined({"mxfp", std::to_string(f.bits()), "_", name(f)});
     }
   }
-  if (b == per_row(b.element)) return "per_row(" + name(b.element) + ")";
-  if (b == per_column(b.element)) return "per_column(" + name(b.element) + ")";
-  if (b == per_tensor(b.element)) return "per_tensor(" + name(b.element) + ")";
-  return name(b.element) + "_" + name(b.scale) + "_" + std::to_string(b.rows) + "x" +
-         std::to_string(b.cols) + (b.tensor_scale ? "_tensor_scale" : "");
+  if (b == per_row(b.element)) return detail::joined({"per_row(", name(b.element), ")"});
+  if (b == per_column(b.element)) return detail::joined({"per_column(", name(b.element), ")"});
+  if (b == per_tensor(b.element)) return detail::joined({"per_tensor(", name(b.element), ")"});
+  return detail::joined({name(b.element), "_", name(b.scale), "_", std::to_string(b.rows), "x",
+                         std::to_string(b.cols), b.tensor_scale ? "_tensor_scale" : ""});
 }
 
 namespace detail {
