@@ -176,6 +176,38 @@ TEST_CASE("NaN and infinity survive decoding to float and to double, whatever th
   });
 }
 
+// Numbers lost between two small formats: NaN that became a number on one way of two
+// (intel-xpu-backend-for-triton#7771), scales of 2^-24 to 2^-15 flushed in half (1Cat-vLLM#222).
+TEST_CASE("every number of every small format becomes the nearest of every other format") {
+  tally t;
+  std::vector<hb::unpacked> numbers;
+  std::vector<exact::value> meanings;
+  for_each_format([&]<hb::format G>() {
+    const exact::grid g = exact::grid_of(G);
+    const exact::grid half = exact::grid_of(hb::float16);
+    for (std::uint32_t p = 0; p <= G.mask(); ++p) {
+      const auto x = hb::minifloat<G>::from_pattern(p);
+      numbers.push_back(hb::unpack(x));
+      meanings.push_back(g.meaning(p));
+      const std::uint32_t got = hb::minifloat<hb::float16>(x).pattern;
+      t.expect(got == half.round(meanings.back(), exact::rounding::nearest_even,
+                                 exact::overflow::saturate),
+               [&] { return name<G>() + " " + hex(p) + " to half: " + hex(got); });
+    }
+  });
+  for_each_format_to_16_bits([&]<hb::format F>() {
+    const exact::grid g = exact::grid_of(F);
+    for (std::size_t i = 0; i < numbers.size(); ++i) {
+      const std::uint32_t want =
+          g.round(meanings[i], exact::rounding::nearest_even, exact::overflow::saturate);
+      const std::uint32_t got = hb::encode<F>(numbers[i]);
+      t.expect(got == want, [&] {
+        return "number " + std::to_string(i) + " to " + name<F>() + ": " + hex(got);
+      });
+    }
+  });
+}
+
 TEST_CASE("e4m3 has no infinity: 7f and ff are NaN, not 480, and 78 to 7e are 256 to 448") {
   CHECK(hb::float8_e4m3::from_pattern(0x7f).is_nan());
   CHECK(hb::float8_e4m3::from_pattern(0xff).is_nan());
@@ -388,6 +420,30 @@ TEST_CASE("sums, differences, products and ratios of all pairs are the exact one
   arithmetic<hb::e3m2>(t);
   arithmetic<hb::e4m3>(t);
   arithmetic<hb::e5m2>(t);
+  arithmetic<hb::e4m3fnuz>(t);
+  arithmetic<hb::int4>(t);
+  arithmetic<hb::fixed8>(t);
+}
+
+TEST_CASE("sums and products with infinity are those of floats, and saturate") {
+  if (!float_arithmetic_is_ieee) return;
+  const auto check = []<hb::format F>() {
+    using number = hb::minifloat<F>;
+    const number infinity = std::numeric_limits<number>::infinity();
+    const number largest = std::numeric_limits<number>::max(), one(1), zero(0);
+    CHECK((infinity + one).pattern == largest.pattern);
+    CHECK((one - infinity).pattern == (-largest).pattern);
+    CHECK((infinity * -one).pattern == (-largest).pattern);
+    CHECK((infinity / one).pattern == largest.pattern);
+    CHECK((one / infinity).pattern == zero.pattern);
+    CHECK((-one / infinity).pattern == (-zero).pattern);
+    CHECK((infinity - infinity).is_nan());
+    CHECK((infinity * zero).is_nan());
+    CHECK((infinity / infinity).is_nan());
+    CHECK((infinity + number::from_pattern(F.nan_pattern())).is_nan());
+  };
+  check.operator()<hb::e5m2>();
+  check.operator()<hb::float16>();
 }
 
 TEST_CASE("assignment operators do what the operators do") {
