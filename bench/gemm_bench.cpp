@@ -21,13 +21,13 @@ void report_flops(benchmark::State& state) {
       static_cast<double>(state.iterations()) * operations, benchmark::Counter::kIsRate);
 }
 
-template <hb::block_format A, hb::block_format B>
+template <hb::block_format A, hb::block_format B, hb::summation Order = hb::summation::chain>
 void gemm(benchmark::State& state) {
   const auto a = hb::quantize<A>(bench::matrix().block(0, 0, n, n));
   const auto b = hb::quantize<B>(bench::matrix().block(n, n, n, n));
   const auto d = bench::output().block(0, 0, n, n);
   for (auto _ : state) {
-    hb::gemm(a, b, d);
+    hb::gemm(a, b, d, Order);
     benchmark::ClobberMemory();
   }
   report_flops(state);
@@ -54,5 +54,8 @@ BENCHMARK(gemm<hb::mxfp4, hb::mxfp4>);
 BENCHMARK(gemm<hb::nvfp4, hb::nvfp4>);
 BENCHMARK(gemm<hb::mxfp8_e4m3, hb::mxfp8_e4m3>);
 BENCHMARK(gemm<hb::fp8_1x128, hb::fp8_128x128>);
+BENCHMARK(gemm<hb::mxfp4, hb::mxfp4, hb::summation::any_order>);
+BENCHMARK(gemm<hb::nvfp4, hb::nvfp4, hb::summation::any_order>);
+BENCHMARK(gemm<hb::mxfp8_e4m3, hb::mxfp8_e4m3, hb::summation::any_order>);
 
 BENCHMARK_MAIN();

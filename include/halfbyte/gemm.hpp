@@ -53,7 +53,32 @@ void dequantize_part(quantized_view<B> q, std::ptrdiff_t i, std::ptrdiff_t first
   dequantize_strip<block_format(B)>(part, 0, 0, plan, out);
 }
 
+/// Formats whose numbers, but for the tensor scale, are exact in bfloat16.
+template <block_format B>
+inline constexpr bool exact_in_bfloat16 =
+    B.tensor_scale ? B.scale == ue4m3 && B.element.mantissa_bits + 5 <= 8
+                   : B.scale == ue8m0 && B.element.bits() <= 8;
+
+/// Whether all products of two such matrices are normal floats, or zero or not finite.
+template <block_format B>
+bool far_from_subnormal(quantized_view<B> q) {
+  bool far = true;
+  for (std::ptrdiff_t i = 0; i < B.grid_rows(q.rows); ++i) {
+    for (std::ptrdiff_t j = 0; j < B.grid_cols(q.cols); ++j) {
+      const std::uint32_t pattern = q.scale(i, j);
+      far = far && (B.tensor_scale ? pattern < 127 : 127 - 40 <= pattern && pattern <= 127 + 40);
+    }
+  }
+  return far;
+}
+
 }  // namespace detail
+
+/// How a product sums.
+enum class summation {
+  chain,     ///< in ascending k, each product and sum rounded once: the same bits on every machine
+  any_order  ///< floats in an order that suits the machine: BF16 instructions, where it has them
+};
 
 /// d[M, N] = a[M, K] * b[N, K]^T, of any two block formats whose blocks lie along K.
 ///
@@ -62,8 +87,14 @@ void dequantize_part(quantized_view<B> q, std::ptrdiff_t i, std::ptrdiff_t first
 /// same bits on every machine, for every size of the matrices around it. Error at most K * 2^-24 *
 /// sum of |a(i, k) * b(j, k)|, where nothing overflows. Throws std::invalid_argument for sizes that
 /// do not fit.
+///
+/// With summation::any_order, operands that are exact in bfloat16 (mxfp4, mxfp6, mxfp8, mxint8,
+/// nvfp4: element * block scale) go through AMX or AVX-512 BF16 on machines that have it: products
+/// are exact, tensor scales are applied to the sums, the error is at most that above plus 2^-22
+/// relative, and the bits are those of that machine.
 template <block_format A, block_format B>
-void gemm(quantized_view<A> a, quantized_view<B> b, matrix_view<float> d) {
+void gemm(quantized_view<A> a, quantized_view<B> b, matrix_view<float> d,
+          summation order = summation::chain) {
   detail::check_view(d, "gemm");
   detail::check_sizes(d.rows, d.cols, a.rows, b.rows, "gemm");
   if (a.cols != b.cols) {
@@ -75,54 +106,82 @@ void gemm(quantized_view<A> a, quantized_view<B> b, matrix_view<float> d) {
   static_assert(depth * A.element.bits() % 8 == 0 && depth * B.element.bits() % 8 == 0,
                 "blocks of an odd number of half bytes");
   constexpr std::ptrdiff_t height = 96, width = 1024;  // of panels: a in L2, b beyond it
+  constexpr std::ptrdiff_t stride = ceil_div<std::ptrdiff_t>(depth, 32) * 32;
+  // Pairs of bfloat16 lie in the words of floats.
+  bool in_pairs = false;
+  [[maybe_unused]] float scale = 1;
+  if constexpr (detail::exact_in_bfloat16<A> && detail::exact_in_bfloat16<B>) {
+    const double product = double{a.tensor_scale} * double{b.tensor_scale};
+    in_pairs = order == summation::any_order && detail::active_pairs() != detail::pairs::none &&
+               detail::with_kernels([](auto) {}) && product > 0x1p-100 && product < 0x1p100 &&
+               detail::far_from_subnormal<block_format(A)>(a) &&
+               detail::far_from_subnormal<block_format(B)>(b);
+    if (in_pairs) {
+      scale = static_cast<float>(product);
+      a.tensor_scale = b.tensor_scale = 1;
+    }
+  }
   const detail::dequantize_plan<A> plan_a(a.tensor_scale);
   const detail::dequantize_plan<B> plan_b(b.tensor_scale);
+  const auto pack = [&](float* row, std::ptrdiff_t k) {
+    const std::ptrdiff_t padded = ceil_div<std::ptrdiff_t>(k, 32) * 32;
+    for (std::ptrdiff_t l = k; l < padded; ++l) row[l] = 0;
+    detail::with_kernels([&](auto kernels) { kernels.pack(row, padded); });
+  };
   std::ptrdiff_t tile = 16;
   detail::with_kernels([&](auto kernels) { tile = kernels.tile; });
   const std::ptrdiff_t strips = ceil_div(smaller(width, d.cols), tile);
-  std::vector<float> right(static_cast<std::size_t>(strips * tile * depth));
+  std::vector<float> right(static_cast<std::size_t>(strips * tile * stride));
   for (std::ptrdiff_t i = 0; i < d.rows; ++i) {
     for (std::ptrdiff_t j = 0; j < d.cols; ++j) d(i, j) = 0;
   }
   for (std::ptrdiff_t j0 = 0; j0 < d.cols; j0 += width) {
     for (std::ptrdiff_t k0 = 0; k0 < a.cols; k0 += depth) {
       const std::ptrdiff_t n = smaller(width, d.cols - j0), k = smaller(depth, a.cols - k0);
+      const std::ptrdiff_t words = in_pairs ? ceil_div<std::ptrdiff_t>(k, 32) * 16 : k;
       // 1. The panel of b, in strips of `tile` rows, transposed.
       detail::for_each_part(ceil_div(n, tile), 1, [&](std::ptrdiff_t s, std::ptrdiff_t) {
-        std::vector<float> rows(static_cast<std::size_t>(tile * depth));
+        std::vector<float> rows(static_cast<std::size_t>(tile * stride));
         std::vector<std::uint8_t> scales;
         const std::ptrdiff_t count = smaller(tile, n - tile * s);
         for (std::ptrdiff_t r = 0; r < count; ++r) {
           detail::dequantize_part<block_format(B)>(
               b, j0 + tile * s + r, k0, plan_b,
-              matrix_view<float>{rows.data() + r * depth, 1, k, depth}, scales);
+              matrix_view<float>{rows.data() + r * stride, 1, k, stride}, scales);
+          if (in_pairs) pack(rows.data() + r * stride, k);
         }
-        detail::transpose(matrix_view<const float>{rows.data(), tile, k, depth},
-                          matrix_view<float>{right.data() + s * tile * depth, k, tile, tile});
+        detail::transpose(matrix_view<const float>{rows.data(), tile, words, stride},
+                          matrix_view<float>{right.data() + s * tile * stride, words, tile, tile});
       });
       // 2. A panel of a at a time, times all of them.
       detail::for_each_part(ceil_div(d.rows, height), 1, [&](std::ptrdiff_t p, std::ptrdiff_t) {
         const std::ptrdiff_t i0 = p * height, m = smaller(height, d.rows - i0);
-        std::vector<float> left(static_cast<std::size_t>(height * depth));
+        std::vector<float> left(static_cast<std::size_t>(height * stride));
         std::vector<std::uint8_t> scales;
         for (std::ptrdiff_t r = 0; r < m; ++r) {
           detail::dequantize_part<block_format(A)>(
-              a, i0 + r, k0, plan_a, matrix_view<float>{left.data() + r * depth, 1, k, depth},
+              a, i0 + r, k0, plan_a, matrix_view<float>{left.data() + r * stride, 1, k, stride},
               scales);
+          if (in_pairs) pack(left.data() + r * stride, k);
         }
         for (std::ptrdiff_t s = 0; s * tile < n; ++s) {
           const matrix_view<float> part =
               d.block(i0, j0 + tile * s, m, smaller(tile, n - tile * s));
-          const float* strip = right.data() + s * tile * depth;
+          const float* strip = right.data() + s * tile * stride;
           if (detail::with_kernels([&](auto kernels) {
-                kernels.product(left.data(), depth, strip, static_cast<int>(k), part);
+                const int n_words = static_cast<int>(words);
+                if (in_pairs) {
+                  kernels.product_of_pairs(left.data(), stride, strip, n_words, part);
+                } else {
+                  kernels.product(left.data(), stride, strip, n_words, part);
+                }
               })) {
             continue;
           }
           for (std::ptrdiff_t i = 0; i < part.rows; ++i) {
             for (std::ptrdiff_t j = 0; j < part.cols; ++j) {
               for (std::ptrdiff_t l = 0; l < k; ++l) {
-                part(i, j) = std::fma(left[static_cast<std::size_t>(i * depth + l)],
+                part(i, j) = std::fma(left[static_cast<std::size_t>(i * stride + l)],
                                       strip[tile * l + j], part(i, j));
               }
             }
@@ -131,11 +190,16 @@ void gemm(quantized_view<A> a, quantized_view<B> b, matrix_view<float> d) {
       });
     }
   }
+  if (scale == 1) return;
+  for (std::ptrdiff_t i = 0; i < d.rows; ++i) {
+    for (std::ptrdiff_t j = 0; j < d.cols; ++j) d(i, j) *= scale;
+  }
 }
 
 template <block_format A, block_format B>
-void gemm(const quantized<A>& a, const quantized<B>& b, matrix_view<float> d) {
-  gemm<block_format(A), block_format(B)>(a.view(), b.view(), d);
+void gemm(const quantized<A>& a, const quantized<B>& b, matrix_view<float> d,
+          summation order = summation::chain) {
+  gemm<block_format(A), block_format(B)>(a.view(), b.view(), d, order);
 }
 
 }  // namespace halfbyte

@@ -25,6 +25,52 @@
 // have the algorithms, written once and read once for each set, in a namespace and with compiler
 // options of its own. Their bytes are those of the scalar functions: rounding is integer code.
 
+#if defined(HALFBYTE_VECTORS) && defined(__x86_64__) && defined(__linux__)
+extern "C" long syscall(long number, ...) noexcept;
+#endif
+
+namespace halfbyte::detail {
+
+/// What this machine multiplies pairs of bfloat16 with; fused multiply-adds where it has nothing.
+enum class pairs { none, avx512_bf16, amx };
+
+/// The best of them. Asks the system for the tiles of AMX, which it keeps for programs that do.
+/// Machines with tiles have AVX-512 BF16 too, at no more than the speed of their fused
+/// multiply-adds.
+inline pairs best_pairs() {
+#if defined(HALFBYTE_VECTORS) && defined(__x86_64__)
+  const auto cpuid = [](unsigned leaf, unsigned subleaf, unsigned (&out)[4]) {
+    asm volatile("cpuid"
+                 : "=a"(out[0]), "=b"(out[1]), "=c"(out[2]), "=d"(out[3])
+                 : "a"(leaf), "c"(subleaf));
+  };
+  __builtin_cpu_init();
+  unsigned most[4], seven[4], more[4];
+  cpuid(0, 0, most);
+  if (most[0] < 7 || !__builtin_cpu_supports("avx512vl")) return pairs::none;
+  cpuid(7, 0, seven);
+  cpuid(7, 1, more);
+#if defined(__linux__)
+  constexpr unsigned amx_tiles = 1u << 24, amx_bf16 = 1u << 22;
+  constexpr long arch_prctl = 158, request = 0x1023, tile_data = 18;
+  if ((seven[3] & amx_tiles) != 0 && (seven[3] & amx_bf16) != 0) {
+    return syscall(arch_prctl, request, tile_data) == 0 ? pairs::amx : pairs::none;
+  }
+#endif
+  return seven[0] >= 1 && (more[0] & (1u << 5)) != 0 ? pairs::avx512_bf16 : pairs::none;
+#else
+  return pairs::none;
+#endif
+}
+
+/// The one in use. A test may set another that the machine has.
+inline pairs& active_pairs() {
+  static pairs active = best_pairs();
+  return active;
+}
+
+}  // namespace halfbyte::detail
+
 #if defined(HALFBYTE_VECTORS)
 #if !defined(__clang__)
 #pragma GCC push_options
@@ -39,6 +85,7 @@ namespace halfbyte::detail::baseline {
 #include <halfbyte/simd/decode.inc>
 #include <halfbyte/simd/hadamard.inc>
 #include <halfbyte/simd/product.inc>
+#include <halfbyte/simd/pairs.inc>
 #include <halfbyte/simd/block.inc>
 // clang-format on
 }  // namespace halfbyte::detail::baseline
@@ -61,6 +108,7 @@ namespace halfbyte::detail::avx2 {
 #include <halfbyte/simd/decode.inc>
 #include <halfbyte/simd/hadamard.inc>
 #include <halfbyte/simd/product.inc>
+#include <halfbyte/simd/pairs.inc>
 #include <halfbyte/simd/block.inc>
 // clang-format on
 }  // namespace halfbyte::detail::avx2
@@ -82,6 +130,7 @@ namespace halfbyte::detail::avx512 {
 #include <halfbyte/simd/decode.inc>
 #include <halfbyte/simd/hadamard.inc>
 #include <halfbyte/simd/product.inc>
+#include <halfbyte/simd/amx.inc>
 #include <halfbyte/simd/block.inc>
 // clang-format on
 }  // namespace halfbyte::detail::avx512
