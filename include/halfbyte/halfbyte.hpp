@@ -29,6 +29,7 @@
 #include <halfbyte/transform.hpp>
 #include <halfbyte/quantize.hpp>
 #include <halfbyte/gemm.hpp>
+#include <halfbyte/tensor_core.hpp>
 #include <halfbyte/error.hpp>
 #include <halfbyte/names.hpp>
 // clang-format on
