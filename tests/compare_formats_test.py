@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Runs the demo as its user does and looks at what it leaves behind.
 
-    compare_formats_test.py PROGRAM SAMPLE
+    compare_formats_test.py PROGRAM MODEL
 
-Reads the files it writes with a reader of its own, from the layouts' descriptions.
+MODEL is the sample in examples/data, or the whole model that it was taken from. Reads the files it writes with a reader of its own, from the layouts' descriptions.
 """
 import html.parser
 import json
@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 
-PROGRAM, SAMPLE = (pathlib.Path(p).resolve() for p in sys.argv[1:3])
+PROGRAM, MODEL = (pathlib.Path(p).resolve() for p in sys.argv[1:3])
 E2M1 = [0, .5, 1, 1.5, 2, 3, 4, 6, -0., -.5, -1, -1.5, -2, -3, -4, -6]
 QUERY = "encoder.layer.0.attention.self.query.weight"
 
@@ -70,8 +70,8 @@ class Page(html.parser.HTMLParser):
 
 
 def test_first_look(folder):
-    """Without arguments: a table, and a page with five pictures."""
-    result = run(folder)
+    """Without arguments, or with a file alone: a table, and a page with five pictures."""
+    result = run(folder, *([] if MODEL.stem == "minilm_sample" else [MODEL]))
     assert result.returncode == 0, result.stderr
     rows = [line.split() for line in result.stdout.splitlines() if line.count("nearest_even")]
     assert {row[0] for row in rows} >= {"mxfp4", "nvfp4", "mxfp8_e4m3", "mxint8", "fp8_128x128"}
@@ -85,20 +85,22 @@ def test_first_look(folder):
 def test_choices(folder):
     """Options may come before the file, and names with commas between or one by one."""
     result = run(folder, "--tensors", "*.query.*", "--scale", "absmax", "--scale", "four_over_six,absmax",
-                 "--format", "nvfp4,mxfp4", "--rounding", "upward", "--report", "", SAMPLE)
+                 "--format", "nvfp4,mxfp4", "--rounding", "upward", "--report", "", MODEL)
     assert result.returncode == 0, result.stderr
     rows = [line.split()[:3] for line in result.stdout.splitlines() if "upward" in line]
     assert rows == [["nvfp4", "absmax", "upward"], ["nvfp4", "four_over_six", "upward"],
                     ["mxfp4", "absmax", "upward"]], rows
-    assert "1 of 6 tensors" in result.stdout and not list(folder.iterdir())
+    tensors = read(MODEL)[0]
+    queries = [name for name in tensors if ".query." in name and len(tensors[name][1]) == 2]
+    assert f"{len(queries)} of {len(tensors)} tensors" in result.stdout and not list(folder.iterdir())
 
 
 def test_checkpoints(folder):
     """What --write leaves is what the three layouts say, and near the weights."""
-    source, notes = read(SAMPLE)
+    source, notes = read(MODEL)
     x = floats(source[QUERY])
     for layout in ("huggingface_mxfp4", "modelopt_nvfp4", "compressed_tensors_nvfp4"):
-        result = run(folder, SAMPLE, "--format", "mxfp4", "--report", "", "--write", "w", "--layout", layout)
+        result = run(folder, MODEL, "--format", "mxfp4", "--report", "", "--write", "w", "--layout", layout)
         assert result.returncode == 0, result.stderr
         assert [p.name for p in folder.iterdir()] == ["w"]
         written, written_notes = read(folder / "w")
@@ -136,7 +138,7 @@ def test_bad_files(folder):
     u8 = {"dtype": "U8", "shape": [1], "data_offsets": [0, 1]}
     for content, message in [
         (b"", "byte 0"), (b"garbage", "byte 7"), (b"\xff" * 8 + b"{}", "byte 0"),
-        (SAMPLE.read_bytes()[:-1], "byte"), (SAMPLE.read_bytes() + b"x", "byte"),
+        (MODEL.read_bytes()[:-1], "byte"), (MODEL.read_bytes() + b"x", "byte"),
         (safetensors(b'{"a":' * 100000, b""), "byte"), (safetensors({"a": u8}, b""), "byte"),
         (safetensors({"\x1b[31m": u8}, b""), "\\u001b[31m"),
         (safetensors({"a": u8}, b"x"), "no matrix"),
