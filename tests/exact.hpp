@@ -123,10 +123,8 @@ inline std::uint64_t to_ieee(number x, bool negative, int exponent_bits, int fra
     x.n *= 2;
     --x.k;
   }
-  while (x.k < least || x.n >= 2 * one) {
-    x.n /= 2;
-    ++x.k;
-  }
+  for (; x.k < least; ++x.k) x.n /= 2;
+  for (; x.n >= 2 * one; ++x.k) x.n /= 2;
   if (x.n < one) return sign + x.n;
   return sign + (static_cast<std::uint64_t>(x.k - least + 1) << fraction_bits) + (x.n - one);
 }
