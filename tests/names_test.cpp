@@ -96,6 +96,20 @@ TEST_CASE("names are the identifiers of the library") {
         std::vector<std::string>{"e2m1", "int4", "e2m3", "e3m2", "ue4m3", "e3m4", "e4m3", "e5m2",
                                  "e4m3fnuz", "e5m2fnuz", "ue8m0", "int8", "fixed8", "float16",
                                  "bfloat16", "float32"});
+  CHECK(names_of([](auto visit) { hb::for_each_rounding(visit); }) ==
+        std::vector<std::string>{"nearest_even", "nearest_away", "nearest_toward_zero",
+                                 "toward_zero", "upward", "downward", "to_odd", "stochastic<32>",
+                                 "stochastic<8>", "stochastic_unbiased<8>"});
+  CHECK(names_of([](auto visit) { hb::for_each_overflow(visit); }) ==
+        std::vector<std::string>{"saturate", "to_special", "saturate_finite"});
+  CHECK(names_of([](auto visit) { hb::for_each_scale_rule(visit); }) ==
+        std::vector<std::string>{"floor_pow2", "ceil_pow2", "nearest_pow2", "absmax",
+                                 "four_over_six", "mean_square_search", "rms_clip", "nvfp4_te"});
+  CHECK(names_of([](auto visit) { hb::for_each_block_format(visit); }) ==
+        std::vector<std::string>{"mxfp4", "mxfp6_e2m3", "mxfp6_e3m2", "mxfp8_e4m3", "mxfp8_e5m2",
+                                 "mxint8", "nvfp4", "nvfp4_2d", "fp8_1x128", "fp8_128x128",
+                                 "per_row(e2m1)", "per_row(e4m3)", "per_row(int8)",
+                                 "per_column(e4m3)", "per_tensor(e4m3)", "per_tensor(e5m2)"});
   CHECK(hb::name(hb::mxfp4) == "mxfp4");
   CHECK(hb::name(hb::mxfp6_e2m3) == "mxfp6_e2m3");
   CHECK(hb::name(hb::mxfp6_e3m2) == "mxfp6_e3m2");
