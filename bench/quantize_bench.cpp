@@ -20,6 +20,14 @@ void quantize(benchmark::State& state) {
   bench::report(state, 4 + stored<B>());
 }
 
+template <hb::block_format B, class T>
+void quantize_from(benchmark::State& state) {
+  static const std::vector<T> x(bench::numbers().begin(), bench::numbers().end());
+  const hb::matrix_view<const T> view{x.data(), bench::rows, bench::cols};
+  for (auto _ : state) benchmark::DoNotOptimize(hb::quantize<B>(view));
+  bench::report(state, sizeof(T) + stored<B>());
+}
+
 template <hb::block_format B>
 void quantize_transposed(benchmark::State& state) {
   for (auto _ : state) benchmark::DoNotOptimize(hb::quantize_transposed<B>(bench::matrix()));
@@ -46,9 +54,20 @@ void fake_quantize(benchmark::State& state) {
 }
 
 /// Small matrices: what a call costs beside its elements.
-void quantize_64x64(benchmark::State& state) {
-  const auto x = bench::matrix().block(0, 0, 64, 64);
-  for (auto _ : state) benchmark::DoNotOptimize(hb::quantize<hb::nvfp4>(x));
+template <hb::block_format B>
+void quantize_small(benchmark::State& state) {
+  const auto n = static_cast<std::ptrdiff_t>(state.range(0));
+  const hb::matrix_view<const float> x{bench::numbers().data(), n, n};
+  for (auto _ : state) benchmark::DoNotOptimize(hb::quantize<B>(x));
+}
+
+/// The same numbers in rows of other lengths.
+template <hb::block_format B>
+void quantize_rows_of(benchmark::State& state) {
+  const auto n = static_cast<std::ptrdiff_t>(state.range(0));
+  const hb::matrix_view<const float> x{bench::numbers().data(), bench::size / n, n};
+  for (auto _ : state) benchmark::DoNotOptimize(hb::quantize<B>(x));
+  bench::report(state, 4 + stored<B>());
 }
 
 }  // namespace
@@ -65,6 +84,12 @@ BENCHMARK(quantize<hb::nvfp4, hb::stochastic<8>>);
 BENCHMARK(quantize<hb::nvfp4, hb::upward>);
 BENCHMARK(quantize<hb::nvfp4, hb::nearest_even, hb::four_over_six>);
 BENCHMARK(quantize<hb::nvfp4, hb::nearest_even, hb::mean_square_search>);
+BENCHMARK(quantize<hb::nvfp4, hb::nearest_even, hb::nvfp4_te>);
+BENCHMARK(quantize<hb::mxfp4, hb::nearest_even, hb::mean_square_search>);
+BENCHMARK(quantize<hb::mxfp4, hb::nearest_even, hb::rms_clip>);
+BENCHMARK(quantize_from<hb::mxfp4, hb::minifloat<hb::bfloat16>>);
+BENCHMARK(quantize_from<hb::nvfp4, hb::minifloat<hb::bfloat16>>);
+BENCHMARK(quantize_from<hb::nvfp4, hb::minifloat<hb::float16>>);
 BENCHMARK(quantize<hb::fp8_1x128>);
 BENCHMARK(quantize_transposed<hb::mxfp4>);
 BENCHMARK(quantize_transposed<hb::nvfp4>);
@@ -73,6 +98,9 @@ BENCHMARK(dequantize<hb::mxfp8_e4m3>);
 BENCHMARK(dequantize<hb::nvfp4>);
 BENCHMARK(fake_quantize<hb::mxfp4>);
 BENCHMARK(fake_quantize<hb::nvfp4>);
-BENCHMARK(quantize_64x64);
+BENCHMARK(quantize_rows_of<hb::mxfp4>)->Arg(16)->Arg(32)->Arg(1024)->Arg(1 << 16);
+BENCHMARK(quantize_rows_of<hb::nvfp4>)->Arg(16)->Arg(32)->Arg(1024)->Arg(1 << 16);
+BENCHMARK(quantize_small<hb::mxfp4>)->Arg(64)->Arg(512);
+BENCHMARK(quantize_small<hb::nvfp4>)->Arg(64)->Arg(512);
 
 BENCHMARK_MAIN();

@@ -57,56 +57,60 @@ void encode(matrix_view<T> x, std::uint8_t* out, Rounding rounding = {}, Overflo
             std::uint64_t first_index = 0) {
   using number = std::remove_const_t<T>;
   constexpr format f = F;
+  if (x.stride == x.cols && x.cols * f.bits() % 8 == 0) x = {x.data, 1, x.rows * x.cols};
   const auto row_bytes = static_cast<std::ptrdiff_t>(packed_bytes(F, x.cols));
-  for (std::ptrdiff_t i = 0; i < x.rows; ++i) {
-    const number* from = x.row(i);
-    std::uint8_t* to = out + i * row_bytes;
-    const std::uint64_t index =
-        first_index + static_cast<std::uint64_t>(i) * static_cast<std::uint64_t>(x.cols);
+  detail::for_each_piece(x.rows, x.cols, [&](std::ptrdiff_t i, std::ptrdiff_t j, std::ptrdiff_t n) {
+    const number* from = x.row(i) + j;
+    std::uint8_t* to = out + i * row_bytes + j * f.bits() / 8;
+    const std::uint64_t index = first_index + static_cast<std::uint64_t>(i * x.cols + j);
     if constexpr (detail::vector_encode<F, number, Rounding, Overflow>) {
       if (detail::with_kernels([&](auto kernels) {
-            kernels.template encode<f, Overflow>(from, x.cols, to, rounding, index);
+            kernels.template encode<f, Overflow>(from, n, to, rounding, index);
           })) {
-        continue;
+        return;
       }
     }
     if constexpr (std::is_same_v<number, double> && detail::through_odd_float<F, Rounding> &&
                   detail::vector_encode<F, float, Rounding, Overflow>) {
       if (detail::with_kernels([&](auto kernels) {
             float odd[detail::chunk];
-            for (std::ptrdiff_t j = 0; j < x.cols; j += detail::chunk) {
-              const auto n = smaller<std::ptrdiff_t>(detail::chunk, x.cols - j);
-              for (std::ptrdiff_t k = 0; k < n; ++k) odd[k] = detail::odd_float(from[j + k]);
-              kernels.template encode<f, Overflow>(odd, n, to + j * f.bits() / 8, rounding,
-                                                   index + static_cast<std::uint64_t>(j));
+            for (std::ptrdiff_t k = 0; k < n; k += detail::chunk) {
+              const auto part = smaller<std::ptrdiff_t>(detail::chunk, n - k);
+              for (std::ptrdiff_t l = 0; l < part; ++l) odd[l] = detail::odd_float(from[k + l]);
+              kernels.template encode<f, Overflow>(odd, part, to + k * f.bits() / 8, rounding,
+                                                   index + static_cast<std::uint64_t>(k));
             }
           })) {
-        continue;
+        return;
       }
     }
-    for (std::ptrdiff_t k = 0; k < row_bytes; ++k) to[k] = 0;
-    for (std::ptrdiff_t j = 0; j < x.cols; ++j) {
+    const auto bytes = static_cast<std::ptrdiff_t>(packed_bytes(F, n));
+    for (std::ptrdiff_t k = 0; k < bytes; ++k) to[k] = 0;
+    for (std::ptrdiff_t k = 0; k < n; ++k) {
       store_packed<f>(
-          to, j, encode<f>(from[j], rounding, overflow, index + static_cast<std::uint64_t>(j)));
+          to, k, encode<f>(from[k], rounding, overflow, index + static_cast<std::uint64_t>(k)));
     }
-  }
+  });
 }
 
 /// Decodes patterns of format F, packed row by row as `encode` writes them, into floats, exactly.
 template <format F>
 void decode(const std::uint8_t* packed, matrix_view<float> out) {
   constexpr format f = F;
-  const auto row_bytes = static_cast<std::ptrdiff_t>(packed_bytes(F, out.cols));
-  for (std::ptrdiff_t i = 0; i < out.rows; ++i) {
-    const std::uint8_t* from = packed + i * row_bytes;
-    if constexpr (detail::vector_format<F>) {
-      if (detail::with_kernels(
-              [&](auto kernels) { kernels.template decode<f>(from, out.cols, out.row(i)); })) {
-        continue;
-      }
-    }
-    for (std::ptrdiff_t j = 0; j < out.cols; ++j) out(i, j) = decode<f>(load_packed<f>(from, j));
+  if (out.stride == out.cols && out.cols * f.bits() % 8 == 0) {
+    out = {out.data, 1, out.rows * out.cols};
   }
+  const auto row_bytes = static_cast<std::ptrdiff_t>(packed_bytes(F, out.cols));
+  const auto piece = [&](std::ptrdiff_t i, std::ptrdiff_t j, std::ptrdiff_t n) {
+    const std::uint8_t* from = packed + i * row_bytes + j * f.bits() / 8;
+    float* to = out.row(i) + j;
+    if constexpr (detail::vector_format<F>) {
+      const auto run = [&](auto kernels) { kernels.template decode<f>(from, n, to); };
+      if (detail::with_kernels(run)) return;
+    }
+    for (std::ptrdiff_t k = 0; k < n; ++k) to[k] = decode<f>(load_packed<f>(from, k));
+  };
+  detail::for_each_piece(out.rows, out.cols, piece);
 }
 
 }  // namespace halfbyte

@@ -3,8 +3,8 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <cstdio>
 #include <stdexcept>
-#include <string>
 #include <vector>
 
 #include <halfbyte/bits.hpp>
@@ -98,8 +98,10 @@ void gemm(quantized_view<A> a, quantized_view<B> b, matrix_view<float> d,
   detail::check_view(d, "gemm");
   detail::check_sizes(d.rows, d.cols, a.rows, b.rows, "gemm");
   if (a.cols != b.cols) {
-    throw std::invalid_argument("halfbyte::gemm: " + std::to_string(a.cols) + " and " +
-                                std::to_string(b.cols) + " columns to sum over");
+    char text[100];
+    std::snprintf(text, sizeof text, "halfbyte::gemm: %td and %td columns to sum over", a.cols,
+                  b.cols);
+    throw std::invalid_argument(text);
   }
   constexpr std::ptrdiff_t depth =
       detail::common_depth(detail::panel_depth<A>(), detail::panel_depth<B>());

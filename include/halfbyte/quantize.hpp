@@ -2,9 +2,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstdio>
 #include <optional>
 #include <stdexcept>
-#include <string>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -29,34 +29,28 @@ struct quantize_options {
 
 namespace detail {
 
+[[noreturn]] inline void refuse_view(const char* function, std::ptrdiff_t rows,
+                                     std::ptrdiff_t cols, std::ptrdiff_t stride, bool data) {
+  char text[160];
+  std::snprintf(text, sizeof text, "halfbyte::%s: view of %td x %td, stride %td%s", function, rows,
+                cols, stride, data ? "" : ", without data");
+  throw std::invalid_argument(text);
+}
+
 template <class T>
 void check_view(matrix_view<T> x, const char* function) {
   const bool sizes = x.rows >= 0 && x.cols >= 0 && (x.stride >= x.cols || x.rows <= 1);
   if (sizes && (x.data != nullptr || x.rows == 0 || x.cols == 0)) return;
-  throw std::invalid_argument(std::string("halfbyte::") + function + ": view of " +
-                              std::to_string(x.rows) + " x " + std::to_string(x.cols) +
-                              ", stride " + std::to_string(x.stride) +
-                              (x.data == nullptr ? ", without data" : ""));
+  refuse_view(function, x.rows, x.cols, x.stride, x.data != nullptr);
 }
 
 inline void check_sizes(std::ptrdiff_t rows, std::ptrdiff_t cols, std::ptrdiff_t expected_rows,
                         std::ptrdiff_t expected_cols, const char* function) {
   if (rows == expected_rows && cols == expected_cols) return;
-  throw std::invalid_argument(std::string("halfbyte::") + function + ": output of " +
-                              std::to_string(rows) + " x " + std::to_string(cols) + " for " +
-                              std::to_string(expected_rows) + " x " +
-                              std::to_string(expected_cols));
-}
-
-/// Calls f(first, last) for parts of 0 ... n, of `grain` but for the last: in threads, if the
-/// program is compiled with OpenMP. The order does not matter to the bytes.
-template <class Function>
-void for_each_part(std::ptrdiff_t n, std::ptrdiff_t grain, const Function& f) {
-  const std::ptrdiff_t parts = ceil_div(n, grain);
-#if defined(_OPENMP)
-#pragma omp parallel for schedule(static) if (parts > 1)
-#endif
-  for (std::ptrdiff_t p = 0; p < parts; ++p) f(p * grain, smaller((p + 1) * grain, n));
+  char text[160];
+  std::snprintf(text, sizeof text, "halfbyte::%s: output of %td x %td for %td x %td", function,
+                rows, cols, expected_rows, expected_cols);
+  throw std::invalid_argument(text);
 }
 
 /// How many columns of blocks of B are handled together: a chunk, or one block if that is longer.
@@ -129,6 +123,13 @@ unpacked largest_magnitude(matrix_view<const T> x) {
   return amax;
 }
 
+[[noreturn]] inline void refuse_tensor_scale(const char* function) {
+  char text[80];
+  std::snprintf(text, sizeof text, "halfbyte::%s: a tensor scale must be a positive number",
+                function);
+  throw std::invalid_argument(text);
+}
+
 template <block_format B, class T, class Scale>
 tensor_scaling scale_matrix(matrix_view<const T> x, const Scale& rule,
                             const quantize_options& options, const char* function) {
@@ -136,8 +137,7 @@ tensor_scaling scale_matrix(matrix_view<const T> x, const Scale& rule,
   if (!options.tensor_scale) return scale_tensor<B>(largest_magnitude(x), rule);
   const unpacked given = unpack(*options.tensor_scale);
   if (given.kind != number_kind::finite || given.negative) {
-    throw std::invalid_argument(std::string("halfbyte::") + function +
-                                ": a tensor scale must be a positive number");
+    refuse_tensor_scale(function);
   }
   return {*options.tensor_scale, 0};
 }

@@ -2,9 +2,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstdio>
 #include <span>
 #include <stdexcept>
-#include <string>
 #include <type_traits>
 #include <vector>
 
@@ -91,6 +91,22 @@ struct quantized_view {
   }
 };
 
+namespace detail {
+
+inline void check_storage(std::ptrdiff_t rows, std::ptrdiff_t cols, scale_layout layout,
+                          std::ptrdiff_t bytes) {
+  if (rows < 0 || cols < 0) {
+    char text[100];
+    std::snprintf(text, sizeof text, "halfbyte::quantized: size %td x %td", rows, cols);
+    throw std::invalid_argument(text);
+  }
+  if (layout == scale_layout::swizzled_128x4 && bytes != 1) {
+    throw std::invalid_argument("halfbyte::quantized: swizzled_128x4 needs scales of one byte");
+  }
+}
+
+}  // namespace detail
+
 /// A quantized matrix: packed elements, block scales, tensor scale.
 ///
 /// Padding (the last bits of a row, the rest of a swizzled tile) is zero.
@@ -104,13 +120,7 @@ class quantized {
       : rows_(rows), cols_(cols), layout_(layout) {
     static_assert(B.valid(),
                   "not a block format that halfbyte can hold: see block_format::valid()");
-    if (rows < 0 || cols < 0) {
-      throw std::invalid_argument("halfbyte::quantized: size " + std::to_string(rows) + " x " +
-                                  std::to_string(cols));
-    }
-    if (layout == scale_layout::swizzled_128x4 && scale_bytes(B.scale) != 1) {
-      throw std::invalid_argument("halfbyte::quantized: swizzled_128x4 needs scales of one byte");
-    }
+    detail::check_storage(rows, cols, layout, scale_bytes(B.scale));
     elements_.resize(static_cast<std::size_t>(rows) * packed_bytes(B.element, cols));
     scales_.resize(scales_size<B>(rows, cols, layout));
   }

@@ -74,7 +74,7 @@ inline pairs& active_pairs() {
 #if defined(HALFBYTE_VECTORS)
 #if !defined(__clang__)
 #pragma GCC push_options
-#pragma GCC optimize("O3")
+#pragma GCC optimize("O2")
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wpsabi"
 #endif
@@ -190,6 +190,31 @@ bool with_kernels([[maybe_unused]] const Run& run) {
     default:
       return false;
   }
+}
+
+/// Calls f(first, last) for parts of 0 ... n, of `grain` but for the last: in threads, if the
+/// program is compiled with OpenMP. The order does not matter to the bytes.
+template <class Function>
+void for_each_part(std::ptrdiff_t n, std::ptrdiff_t grain, const Function& f) {
+  const std::ptrdiff_t parts = ceil_div(n, grain);
+#if defined(_OPENMP)
+#pragma omp parallel for schedule(static) if (parts > 1)
+#endif
+  for (std::ptrdiff_t p = 0; p < parts; ++p) f(p * grain, smaller((p + 1) * grain, n));
+}
+
+/// Calls f(i, j, n) for the `n` columns from `j` on of row `i`, for all rows, long ones in pieces.
+template <class Function>
+void for_each_piece(std::ptrdiff_t rows, std::ptrdiff_t cols, const Function& f) {
+  constexpr std::ptrdiff_t width = 1 << 14;
+  const std::ptrdiff_t across = ceil_div(cols, width);
+  const std::ptrdiff_t grain = ceil_div(width, smaller(width, larger<std::ptrdiff_t>(cols, 1)));
+  for_each_part(rows * across, grain, [&](std::ptrdiff_t first, std::ptrdiff_t last) {
+    for (std::ptrdiff_t s = first; s < last; ++s) {
+      const std::ptrdiff_t j = s % across * width;
+      f(s / across, j, smaller(width, cols - j));
+    }
+  });
 }
 
 }  // namespace halfbyte::detail

@@ -5,6 +5,7 @@
 #include <stdexcept>
 #include <string>
 
+#include <halfbyte/bits.hpp>
 #include <halfbyte/hadamard.hpp>
 #include <halfbyte/simd.hpp>
 #include <halfbyte/view.hpp>
@@ -22,26 +23,28 @@ void hadamard_rows(matrix_view<float> x, int n, sign_vector signs) {
   }
   const bool power_of_two = hadamard_base(n) == 1;
   const float scale = hadamard_scale(n);
-#if defined(_OPENMP)
-#pragma omp parallel for schedule(static) if (x.rows > 1)
-#endif
-  for (std::ptrdiff_t i = 0; i < x.rows; ++i) {
+  const std::ptrdiff_t grain = ceil_div<std::ptrdiff_t>(1 << 14, larger<std::ptrdiff_t>(x.cols, 1));
+  for_each_part(x.rows, grain, [&](std::ptrdiff_t first, std::ptrdiff_t last) {
     bool done = false;
     with_kernels([&](auto kernels) {
       if (!power_of_two || n < kernels.word) return;
-      for (std::ptrdiff_t j = 0; j < x.cols; j += n) {
-        kernels.hadamard(x.row(i) + j, n, scale, signs.bits, Inverse);
+      for (std::ptrdiff_t i = first; i < last; ++i) {
+        for (std::ptrdiff_t j = 0; j < x.cols; j += n) {
+          kernels.hadamard(x.row(i) + j, n, scale, signs.bits, Inverse);
+        }
       }
       done = true;
     });
-    for (std::ptrdiff_t j = 0; j < x.cols && !done; j += n) {
-      if constexpr (Inverse) {
-        inverse_hadamard(x.row(i) + j, n, signs);
-      } else {
-        hadamard(x.row(i) + j, n, signs);
+    for (std::ptrdiff_t i = first; i < last && !done; ++i) {
+      for (std::ptrdiff_t j = 0; j < x.cols; j += n) {
+        if constexpr (Inverse) {
+          inverse_hadamard(x.row(i) + j, n, signs);
+        } else {
+          hadamard(x.row(i) + j, n, signs);
+        }
       }
     }
-  }
+  });
 }
 
 }  // namespace detail
