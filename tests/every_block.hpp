@@ -168,8 +168,9 @@ class hard_blocks {
     for (std::size_t i = 0; i < n; ++i) x.push_back(number_with(0, 0));
     return x;
   }
+  std::size_t place_below(std::size_t end) { return static_cast<std::size_t>(random() % end); }
   std::vector<T> with(std::vector<T> x, T special) {
-    x[random() % n] = special;
+    x[place_below(n)] = special;
     return x;
   }
   T infinity() { return number_with(top, 0); }
@@ -182,7 +183,7 @@ class hard_blocks {
     const number by = oracle.divisor(scale, tensor);
     std::vector<T> x;
     for (std::size_t i = 0; i < n; ++i) {
-      const std::size_t j = random() % oracle.element.values.size();
+      const std::size_t j = place_below(oracle.element.values.size());
       const number lower = oracle.element.values[j];
       const number upper = j + 1 < oracle.element.values.size() ? oracle.element.values[j + 1]
                                                                 : oracle.element.next;
@@ -194,7 +195,7 @@ class hard_blocks {
       const T candidate = numbers_of<T>::from(bits | (random() % 2 * sign));
       x.push_back(compare(of(candidate).magnitude, of(amax).magnitude) <= 0 ? candidate : amax);
     }
-    x[random() % n] = amax;
+    x[place_below(n)] = amax;
     return x;
   }
 
