@@ -62,7 +62,7 @@ void limits() {
   }
 
   // The smallest number from which on every number has all its digits.
-  const std::size_t normal = subnormals ? std::size_t{1} << F.mantissa_bits : (fixed ? 1 : 0);
+  const std::size_t normal = subnormals ? std::size_t{1} << F.mantissa_bits : (g.is.zero() ? 1 : 0);
   const exact::number least = g.values[normal];
   CHECK(l::min().pattern == normal);
   CHECK(l::denorm_min().pattern == (g.is.zero() ? 1 : 0));
@@ -119,6 +119,18 @@ TEST_CASE("every field of numeric_limits follows from the format's list of value
   limits<hb::fixed8>();
   limits<hb::bfloat16>();
   limits<hb::float16>();
+}
+
+TEST_CASE("every field is right for formats of one's own too") {
+  using hb::format;
+  using hb::specials;
+  limits<format{3, 0, 3}>();
+  limits<format{1, 2, 1}>();
+  limits<format{2, 5, 1}>();
+  limits<format{3, 2, 4, specials::fnuz}>();
+  limits<format{4, 3, 7, specials::infinity}>();
+  limits<format{5, 3, 15, specials::none, 0}>();
+  limits<format{3, 12, 3, specials::nan}>();
 }
 
 TEST_CASE("numeric_limits of float32 is that of float, but for arithmetic that saturates") {
