@@ -3,8 +3,13 @@
 #include <halfbyte/cuda/gemm.cuh>
 
 #include "gemm_check.cuh"
+#include "on_device.cuh"
+#include "packed_kinds.cuh"
 
-/// Block-scaled operands: folding, expansion, and their products, against double.
+/// Block-scaled operands: folding, expansion, and their products, against double; then random
+/// shapes of them, every bit.
+///
+///     mx_test [number of shapes]
 namespace {
 
 using namespace check;
@@ -235,10 +240,9 @@ void expanded_case(tally& expect, int m, int n, int k, const std::string& what) 
 
 }  // namespace
 
-int main() {
-  int count = 0;
-  if (cudaGetDeviceCount(&count) != cudaSuccess || count == 0) {
-    std::printf("skipped: no CUDA device\n");
+int main(int argc, char** argv) {
+  if (!on_device::available()) {
+    std::printf("skipped: no GPU\n");
     return 77;
   }
   tally expect;
@@ -263,6 +267,10 @@ int main() {
   expanded_case<e2m1, 32, e2m1, 16>(expect, 130, 300, 1024, "mxfp4 x nvfp4");
   expanded_case<e4m3, 32, e5m2, 32>(expect, 65, 129, 256, "mxfp8 x mxfp8");
   expanded_case<e2m3, 32, e3m2, 32>(expect, 65, 129, 1088, "mxfp6 x mxfp6");
+  random_cases::run_all(random_cases::packed_kinds(),
+                        {"mxfp4 folded to float32", "nvfp4 packed to float16",
+                         "nvfp4 unpacked to float32"},
+                        5, argc > 1 ? std::atoi(argv[1]) : 10000, expect);
   std::printf("%d passed, %d failed\n", expect.passed, expect.failed);
   return expect.failed == 0 ? 0 : 1;
 }

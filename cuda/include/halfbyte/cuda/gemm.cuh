@@ -5,6 +5,7 @@
 #include <string>
 #include <type_traits>
 
+#include <halfbyte/cuda/columns.cuh>
 #include <halfbyte/cuda/element.cuh>
 #include <halfbyte/cuda/fold.cuh>
 #include <halfbyte/cuda/gemm_sm80.cuh>
@@ -66,6 +67,52 @@ inline block_scaled_matrix as_blocks(const operand_matrix& m) {
   return {static_cast<const std::uint8_t*>(m.data), m.stride_bytes, m.rows, m.columns, {}};
 }
 
+/// The scales of a product's blocks of 128, for the sm_80 path.
+template <blockwise Scales>
+struct scaled_blocks {
+  static constexpr bool in_blocks = true;
+  block_scales a, b;
+
+  __device__ float operator()(int m, int n, int block) const {
+    const int row_b = Scales == blockwise::rows_and_tiles ? n / 128 : n;
+    return a(m * a.row_step + block * a.k_step) * b(row_b * b.row_step + block * b.k_step);
+  }
+};
+
+/// Rows `first` and on of a product: at most `count` of A and D.
+inline operand_matrix rows_of(const operand_matrix& a, int first, int count) {
+  const auto* data = static_cast<const std::uint8_t*>(a.data) + first * a.stride_bytes;
+  return {data, a.stride_bytes, a.rows - first < count ? a.rows - first : count, a.columns};
+}
+
+template <output O>
+output_matrix rows_of(const output_matrix& d, int first, int count) {
+  auto* data = static_cast<std::uint8_t*>(d.data) + first * d.stride * bytes_of(O);
+  return {data, d.stride, d.rows - first < count ? d.rows - first : count, d.columns};
+}
+
+inline epilogue rows_of(const epilogue& how, int first) {
+  epilogue part = how;
+  if (part.a.per_row && part.a.scale != nullptr) part.a.scale += first;
+  return part;
+}
+
+/// Adds to D, or writes, the rows that are listed as unfit: packed MXFP4 as bfloat16. D of such a
+/// row already holds what a row of zeros gives, and a bias must not be added twice.
+template <element A, int BlockA, output O>
+void multiply_unfit(const block_scaled_matrix& a, const row_selection& rows_a,
+                    const block_scaled_matrix& b, const row_selection& rows_b,
+                    const output_matrix& d, const epilogue& how, cudaStream_t stream) {
+  epilogue rest = how;
+  if (rest.accumulate) rest.bias = nullptr;
+  launch_gemm_sm80<A, BlockA, element::e2m1, 32, O>(a, rows_a, b, rows_b, d, rest, stream);
+}
+
+template <class Folded>
+row_selection unfit_rows(const Folded& m) {
+  return {m.unfit_rows, m.unfit_count, m.unfit};
+}
+
 }  // namespace detail
 
 /// Elements that tensor cores take as they are: E4M3 and E5M2 in any mix, bfloat16, int8. Scales
@@ -100,22 +147,27 @@ void gemm(const operand_matrix& a, const operand_matrix& b, const output_matrix&
 }
 
 /// FP8 with a scale for each 1 x 128 block of A, and for each 128 x 128 or 1 x 128 block of B;
-/// sums are float every 128. Hopper only.
+/// sums are float every 128. On Hopper rows that are 16-byte aligned; else the sm_80 path.
 template <element A, element B, output O, blockwise Scales>
 void gemm_blockwise(const operand_matrix& a, const block_scales& scale_a, const operand_matrix& b,
                     const block_scales& scale_b, const output_matrix& d, const epilogue& how,
                     cudaStream_t stream) {
   detail::check_shapes("gemm_blockwise", a.rows, a.columns, b.rows, b.columns, d);
   if (d.rows == 0 || d.columns == 0) return;
+  if (!detail::fits_sm90(a, b))
+    return launch_gemm_sm80<A, 0, B, 0, O>(
+        detail::as_blocks(a), {}, detail::as_blocks(b), {}, d, how, stream,
+        detail::scaled_blocks<Scales>{scale_a, scale_b});
   gemm_sm90_blockwise<A, B, O, sm90_tile_large, Scales>::launch(a, scale_a, b, scale_b, d, how,
                                                                 stream);
 }
 
 /// MXFP4 × MXFP4 at the speed of FP8: `a` and `b` as `fold` made them from `packed_a`, `packed_b`.
 ///
-/// The few rows that could not be folded are multiplied from their packed form by a second kernel,
-/// which leaves at once where there is none. Scales of the operands are theirs; `how.a` and `how.b`
-/// must be unset.
+/// The rows that could not be folded are multiplied from their packed form by a second kernel, which
+/// leaves at once where there is none. It is slow: where `fold` counts rows at all, and the host may
+/// know, `unpack` and a bfloat16 `gemm` are faster (cuda/README.md). Scales of the operands are
+/// theirs; `how.a` and `how.b` must be unset.
 template <output O>
 void gemm_mxfp4(const folded_matrix& a, const block_scaled_matrix& packed_a, const folded_matrix& b,
                 const block_scaled_matrix& packed_b, const output_matrix& d, const epilogue& how,
@@ -128,45 +180,64 @@ void gemm_mxfp4(const folded_matrix& a, const block_scaled_matrix& packed_a, con
   gemm<element::e4m3, element::e4m3, O>({a.data, a.stride_bytes, a.rows, a.columns},
                                         {b.data, b.stride_bytes, b.rows, b.columns}, d, scaled,
                                         stream, sums);
-  // D of an unfit row now holds what a row of zeros gives; bias is not added twice.
-  epilogue rest = how;
-  if (rest.accumulate) rest.bias = nullptr;
-  using enum element;
-  launch_gemm_sm80<e2m1, 32, e2m1, 32, O>(packed_a, {a.unfit_rows, a.unfit_count, a.unfit},
-                                          packed_b, {b.unfit_rows, b.unfit_count, b.unfit}, d, rest,
-                                          stream);
+  detail::multiply_unfit<element::e2m1, 32, O>(packed_a, detail::unfit_rows(a), packed_b,
+                                               detail::unfit_rows(b), d, how, stream);
+}
+
+/// The same with both operands folded in blocks of 128, which few rows do not fit; sums are float
+/// every 128.
+template <output O>
+void gemm_mxfp4(const folded_blocks& a, const block_scaled_matrix& packed_a, const folded_blocks& b,
+                const block_scaled_matrix& packed_b, const output_matrix& d, const epilogue& how,
+                cudaStream_t stream) {
+  if (how.a.scale != nullptr || how.b.scale != nullptr)
+    throw std::invalid_argument("gemm_mxfp4: the operands bring their scales");
+  const auto scales = [](const folded_blocks& m) {
+    return block_scales{m.exponents, folded_blocks::blocks(m.columns), 1, true};
+  };
+  gemm_blockwise<element::e4m3, element::e4m3, O, blockwise::rows_and_rows>(
+      {a.data, a.stride_bytes, a.rows, a.columns}, scales(a),
+      {b.data, b.stride_bytes, b.rows, b.columns}, scales(b), d, how, stream);
+  detail::multiply_unfit<element::e2m1, 32, O>(packed_a, detail::unfit_rows(a), packed_b,
+                                               detail::unfit_rows(b), d, how, stream);
 }
 
 /// Few rows of E4M3 activations times packed MXFP4 weights: reads half the bytes of FP8 weights.
 ///
 /// `rows` is what `fold` makes of the weights once (its `data` may be null); set its `unfit_count`
 /// to null where the count was seen to be 0, and the kernel for such rows is left out. A at most
-/// 128 rows, K a multiple of 256, else std::invalid_argument. Scales of A in `how.a`; `how.b` must
-/// be unset.
+/// 256 rows, else std::invalid_argument; above 128 the weights are read twice. On Hopper K a
+/// multiple of 256 and scales 4-byte aligned; anything else takes the sm_80 path. Scales of A in
+/// `how.a`; `how.b` must be unset.
 template <output O>
 void gemm_packed_weights(const operand_matrix& a, const block_scaled_matrix& b,
                          const folded_matrix& rows, const output_matrix& d, const epilogue& how,
                          cudaStream_t stream) {
   detail::check_shapes("gemm_packed_weights", a.rows, a.columns, b.rows, b.columns, d);
   if (d.rows == 0 || d.columns == 0) return;
-  if (a.columns % 256 != 0 || how.b.scale != nullptr || d.rows > 128)
-    throw std::invalid_argument(
-        "gemm_packed_weights: at most 128 rows, K a multiple of 256, no scale of B");
-  detail::with_skinny_width(d.rows, [&](auto m) {
-    gemm_sm90_skinny<true, m(), O>::launch(a, {b.data, b.stride_bytes, b.rows, b.columns}, b.scales,
-                                           rows.scale, d, how, stream);
-  });
+  if (how.b.scale != nullptr || d.rows > 256)
+    throw std::invalid_argument("gemm_packed_weights: at most 256 rows, no scale of B");
+  const operand_matrix packed{b.data, b.stride_bytes, b.rows, b.columns};
+  if (!detail::fits_sm90(a, packed) || a.columns % 256 != 0 ||
+      reinterpret_cast<std::uintptr_t>(b.scales.data) % 4 != 0)
+    return launch_gemm_sm80<element::e4m3, 0, element::e2m1, 32, O>(detail::as_blocks(a), {}, b, {},
+                                                                    d, how, stream);
+  for (int first = 0; first < d.rows; first += 128) {
+    const operand_matrix part = detail::rows_of(a, first, 128);
+    detail::with_skinny_width(part.rows, [&](auto m) {
+      gemm_sm90_skinny<true, m(), O>::launch(part, packed, b.scales, rows.scale,
+                                             detail::rows_of<O>(d, first, 128),
+                                             detail::rows_of(how, first), stream);
+    });
+  }
   if (rows.unfit_count == nullptr) return;
-  epilogue rest = how;
-  if (rest.accumulate) rest.bias = nullptr;
-  using enum element;
-  launch_gemm_sm80<e4m3, 0, e2m1, 32, O>(detail::as_blocks(a), {}, b,
-                                         {rows.unfit_rows, rows.unfit_count, rows.unfit}, d, rest,
-                                         stream);
+  detail::multiply_unfit<element::e4m3, 0, O>(detail::as_blocks(a), {}, b, detail::unfit_rows(rows),
+                                              d, how, stream);
 }
 
 /// Block-scaled operands of any two kinds, MX (Block 32) or NVFP4 (16), without room to expand
-/// them: the sm_80 path. With room, `unpack` and a bfloat16 `gemm` are several times faster.
+/// them: the sm_80 path. With room, `unpack` and a bfloat16 `gemm` are several times faster. Block 0
+/// is an operand without block scales: packed E2M1 with a scale per row is <e2m1, 0> and `how.a`.
 template <element A, int BlockA, element B, int BlockB, output O>
 void gemm_packed(const block_scaled_matrix& a, const block_scaled_matrix& b, const output_matrix& d,
                  const epilogue& how, cudaStream_t stream) {

@@ -22,13 +22,19 @@ struct row_selection {
   __device__ int row(int i) const { return list == nullptr ? i : list[i]; }
 };
 
+/// The sum over all of K is one sum: nothing is scaled on the way.
+struct whole_sum {
+  static constexpr bool in_blocks = false;
+};
+
 /// D = epilogue(A · Bᵀ) for any pair of operands, on any GPU from sm_80 on.
 ///
 /// Elements times block scales become bfloat16 (exact), 64 x 64 outputs per block of four warps
 /// are summed in float by mma.sync. The simple path: correct first. It is also the exact path for
 /// a few rows that another kernel cannot take: then it makes the outputs of A's selected rows and
-/// of B's selected rows, each output once.
-template <element A, int BlockA, element B, int BlockB, output O>
+/// of B's selected rows, each output once. Where `Blocks` is in_blocks, the sum of each 128 of K is
+/// multiplied by blocks(m, n, block) and added to a float.
+template <element A, int BlockA, element B, int BlockB, output O, class Blocks = whole_sum>
 struct gemm_sm80 {
   static constexpr int tile = 64, tile_k = 32, threads = 128;
   static constexpr int line = tile_k + 8;  // elements; the gap spreads lines over the banks
@@ -38,6 +44,7 @@ struct gemm_sm80 {
     row_selection rows_a, rows_b;
     epilogue how;
     output_matrix d;
+    Blocks blocks;
   };
 
   static __device__ void run(const arguments& p) {
@@ -59,7 +66,7 @@ struct gemm_sm80 {
     for (std::int64_t t = blockIdx.x; t < tiles; t += gridDim.x) {
       const int first_m = static_cast<int>(t / tiles_n) * tile;
       const int first_n = static_cast<int>(t % tiles_n) * tile;
-      float sum[2][4][4] = {};
+      float sum[2][4][4] = {}, total[2][4][4] = {};
       for (int k = 0; k < p.a.columns; k += tile_k) {
         __syncthreads();
         load<A, BlockA>(shared_a, p.a, rows_a, count_a, first_m, k);
@@ -83,20 +90,37 @@ struct gemm_sm80 {
             for (int j = 0; j < 4; ++j)
               ptx::mma_bf16(sum[i][j], a[i], b[j / 2][j % 2], b[j / 2][2 + j % 2]);
         }
+        if constexpr (Blocks::in_blocks) {
+          if ((k + tile_k) % 128 != 0 && k + tile_k < p.a.columns) continue;
+          for_each_sum([&](int i, int j, int e, int m, int n) {
+            if (first_m + m < count_a && first_n + n < count_b)
+              total[i][j][e] += sum[i][j][e] * p.blocks(first_m + m, first_n + n, k / 128);
+            sum[i][j][e] = 0.0f;
+          });
+        }
       }
-#pragma unroll
-      for (int i = 0; i < 2; ++i)
-#pragma unroll
-        for (int j = 0; j < 4; ++j)
-#pragma unroll
-          for (int e = 0; e < 4; ++e) {
-            const int m = first_m + warp_m + 16 * i + lane / 4 + e / 2 * 8;
-            const int n = first_n + warp_n + 8 * j + lane % 4 * 2 + e % 2;
-            if (m >= count_a || n >= count_b) continue;
-            if (done_rows_a != nullptr && done_rows_a[rows_a.row(m)] != 0) continue;
-            store(p, rows_a.row(m), rows_b.row(n), sum[i][j][e]);
-          }
+      for_each_sum([&](int i, int j, int e, int m, int n) {
+        m += first_m;
+        n += first_n;
+        if (m >= count_a || n >= count_b) return;
+        if (done_rows_a != nullptr && done_rows_a[rows_a.row(m)] != 0) return;
+        store(p, rows_a.row(m), rows_b.row(n), Blocks::in_blocks ? total[i][j][e] : sum[i][j][e]);
+      });
     }
+  }
+
+  /// Calls f(i, j, e, m, n) for this thread's sums: [i][j][e] is of row m, column n of the tile.
+  template <class F>
+  static __device__ void for_each_sum(F f) {
+    const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
+#pragma unroll
+    for (int i = 0; i < 2; ++i)
+#pragma unroll
+      for (int j = 0; j < 4; ++j)
+#pragma unroll
+        for (int e = 0; e < 4; ++e)
+          f(i, j, e, warp / 2 * 32 + 16 * i + lane / 4 + e / 2 * 8,
+            warp % 2 * 32 + 8 * j + lane % 4 * 2 + e % 2);
   }
 
   /// 64 rows of 32 elements as bfloat16: each thread four times four elements of one row.
@@ -141,18 +165,20 @@ static __global__ void __launch_bounds__(K::threads)
 }
 
 /// Queues the product of any two operands. BlockA, BlockB: 32 (MX), 16 (NVFP4) or 0 (no scales).
-template <element A, int BlockA, element B, int BlockB, output O>
+template <element A, int BlockA, element B, int BlockB, output O, class Blocks = whole_sum>
 void launch_gemm_sm80(const block_scaled_matrix& a, const row_selection& rows_a,
                       const block_scaled_matrix& b, const row_selection& rows_b,
-                      const output_matrix& d, const epilogue& how, cudaStream_t stream) {
-  using kernel = gemm_sm80<A, BlockA, B, BlockB, O>;
+                      const output_matrix& d, const epilogue& how, cudaStream_t stream,
+                      const Blocks& blocks = {}) {
+  using kernel = gemm_sm80<A, BlockA, B, BlockB, O, Blocks>;
   const std::int64_t tiles = static_cast<std::int64_t>((a.rows + kernel::tile - 1) / kernel::tile) *
                              ((b.rows + kernel::tile - 1) / kernel::tile);
+  if (tiles == 0) return;
   const bool selected = rows_a.list != nullptr || rows_b.list != nullptr;
   const std::int64_t most = selected ? 256 : 65535 * 8;
   fallback_entry<kernel>
       <<<static_cast<unsigned>(tiles < most ? tiles : most), kernel::threads, 0, stream>>>(
-          {a, b, rows_a, rows_b, how, d});
+          {a, b, rows_a, rows_b, how, d, blocks});
   check(cudaGetLastError());
 }
 
