@@ -553,3 +553,37 @@ TEST_CASE("an empty sum is zero") {
   CHECK(c == matrix::Zero(3, 2));
   CHECK(hb::product(a, b) == Eigen::MatrixXf::Zero(3, 2));
 }
+
+TEST_CASE("gemm and hadamard take matrices of every layout, with the bits of their views") {
+  hb::row_matrix x = hb::row_matrix::Random(6, 64), y = hb::row_matrix::Random(5, 64);
+  const auto a = hb::quantize<hb::mxfp4>(x);
+  const auto b = hb::quantize<hb::nvfp4>(y);
+  hb::row_matrix expected(6, 5);
+  hb::gemm(a, b, hb::view(expected));
+  Eigen::MatrixXf columns(6, 5);
+  Eigen::MatrixXd wide(6, 5);
+  hb::row_matrix large = hb::row_matrix::Zero(8, 9);
+  hb::gemm(a, b, columns);
+  hb::gemm(a, b, wide);
+  hb::gemm(a, b, large.block(1, 2, 6, 5));
+  CHECK(hb::gemm(a, b) == expected);
+  CHECK(columns == expected);
+  CHECK(wide == expected.cast<double>());
+  CHECK(large.block(1, 2, 6, 5) == expected);
+  CHECK(large.row(0).isZero(0));
+  CHECK_THROWS_AS(hb::gemm(a, b, Eigen::MatrixXf(5, 6)), std::invalid_argument);
+
+  const std::uint8_t bits[8] = {0x35, 0x0f, 0, 0xff, 1, 2, 3, 4};
+  hb::row_matrix rows = x;
+  Eigen::MatrixXf turned = x;
+  hb::hadamard(hb::view(rows), 32, {bits});
+  hb::row_matrix again = x;
+  hb::hadamard(again, 32, {bits});
+  hb::hadamard(turned, 32, {bits});
+  CHECK(again == rows);
+  CHECK(turned == rows);
+  hb::inverse_hadamard(hb::view(rows), 32, {bits});
+  hb::inverse_hadamard(turned, 32, {bits});
+  CHECK(turned == rows);
+  CHECK_THROWS_AS(hb::hadamard(turned, 48), std::invalid_argument);
+}

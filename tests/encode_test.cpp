@@ -11,6 +11,7 @@
 #include <doctest/doctest.h>
 
 #include <halfbyte/minifloat.hpp>
+#include <halfbyte/names.hpp>
 
 #include "every_format.hpp"
 #include "every_policy.hpp"
@@ -165,4 +166,20 @@ TEST_CASE("shapes of 9 to 16 bits and with other biases convert right in every m
   check_format<hb::format{4, 3, 146, specials::none}>(t);   // multiples of 2^-148
   check_format<hb::format{5, 3, 15, specials::nan, 0}>(t);  // UE5M3: 248 to 254 are numbers
   check_format<hb::format{1, 14, 0, specials::none}>(t);
+}
+
+TEST_CASE("integers are rounded once, in every mode") {
+  tally t;
+  hb::for_each_rounding([&](auto rounding) {
+    for (int i = -600; i <= 600; ++i) {
+      const std::uint32_t expected = hb::encode<hb::e4m3>(1.0 * i, rounding, hb::to_special{});
+      t.expect(hb::encode<hb::e4m3>(i, rounding, hb::to_special{}) == expected,
+               [&] { return std::to_string(i) + " " + hb::name(rounding); });
+    }
+  });
+  // One more than a tie of float32 that a double cannot say: 2^63 + 2^39 + 1.
+  const std::uint64_t above = (std::uint64_t{1} << 63) + (std::uint64_t{1} << 39) + 1;
+  CHECK(hb::encode<hb::float32>(above) == 0x5f000001u);
+  CHECK(hb::encode<hb::float32>(above - 1) == 0x5f000000u);
+  CHECK(hb::encode<hb::float32>(INT64_MIN) == 0xdf000000u);
 }

@@ -149,3 +149,15 @@ TEST_CASE("numeric_limits of float32 is that of float, but for arithmetic that s
   CHECK(l::denorm_min().pattern == 1u);
   CHECK(l::epsilon().pattern == exact::bits_of(f::epsilon()));
 }
+
+TEST_CASE("where 1 is the largest number, or none, epsilon is still a step above zero") {
+  using hb::format;
+  const auto epsilon = []<format F>() {
+    return static_cast<double>(std::numeric_limits<hb::minifloat<F>>::epsilon());
+  };
+  CHECK(epsilon.operator()<format{2, 1, 3, hb::specials::nan}>() == 0.5);  // up to 1
+  CHECK(epsilon.operator()<format{2, 1, 4}>() == 0.5);                     // up to 0.75
+  CHECK(epsilon.operator()<format{2, 1, -3}>() == 8);                      // multiples of 8
+  CHECK(epsilon.operator()<format{1, 0, 1}>() == 1);                       // 0 and 1
+  CHECK(epsilon.operator()<format{0, 3, 5}>() == 0x1p-7);                  // steps of 1/128
+}

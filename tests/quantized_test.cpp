@@ -293,3 +293,47 @@ TEST_CASE("two quantized matrices are equal when everything about them is") {
   CHECK_FALSE(a == b);
   CHECK_FALSE(hb::quantized<hb::mxfp4>(0, 3) == hb::quantized<hb::mxfp4>(3, 0));
 }
+
+// Rows kept depend on padded rows: rMLX#449; reductions over padding: TE#3041.
+TEST_CASE("what is in the padding, and where the bytes lie, changes no number") {
+  const auto check = []<hb::block_format B>(exact::block_format_constant<B>) {
+    for (const std::ptrdiff_t cols : {1, 3, 17, 33, 67, 257}) {
+      const std::ptrdiff_t rows = 130;
+      const std::vector<float> x = random_floats(static_cast<std::size_t>(rows * cols), 21);
+      const auto clean = hb::quantize<B>(hb::matrix_view<const float>{x.data(), rows, cols},
+                                         hb::nearest_even{}, hb::default_scale<B>{},
+                                         {hb::scale_layout::swizzled_128x4, {}});
+      auto dirty = clean;
+      const auto row_bytes = hb::packed_bytes(B.element, cols);
+      const auto used_bits = static_cast<int>(cols * B.element.bits() % 8);
+      for (std::size_t i = 1; used_bits != 0 && i <= static_cast<std::size_t>(rows); ++i) {
+        std::uint8_t& last = dirty.elements()[i * row_bytes - 1];
+        last = static_cast<std::uint8_t>(last | 0xff << used_bits);
+      }
+      std::vector<bool> used(dirty.scales().size());
+      for (std::ptrdiff_t i = 0; i < rows; ++i) {
+        for (std::ptrdiff_t j = 0; j < B.grid_cols(cols); ++j) {
+          used[static_cast<std::size_t>(hb::swizzled_place(i, j, B.grid_cols(cols)))] = true;
+        }
+      }
+      for (std::size_t i = 0; i < used.size(); ++i) {
+        if (!used[i]) dirty.scales()[i] = 0xff;  // NaN
+      }
+      std::vector<float> expected(x.size()), got(x.size());
+      hb::dequantize(clean, {expected.data(), rows, cols, cols});
+      for (std::size_t offset = 0; offset < 16; ++offset) {
+        std::vector<std::uint8_t> elements(offset, 0xff), scales(offset, 0xff);
+        elements.insert(elements.end(), dirty.elements().begin(), dirty.elements().end());
+        scales.insert(scales.end(), dirty.scales().begin(), dirty.scales().end());
+        const hb::quantized_view<B> moved{elements.data() + offset, scales.data() + offset, rows,
+                                          cols, dirty.tensor_scale(), dirty.layout()};
+        hb::dequantize<B>(moved, {got.data(), rows, cols, cols});
+        CHECK(got == expected);
+      }
+    }
+  };
+  check(exact::block_format_constant<hb::mxfp4>{});
+  check(exact::block_format_constant<hb::mxfp6_e2m3>{});
+  check(exact::block_format_constant<hb::nvfp4>{});
+  check(exact::block_format_constant<hb::nvfp4_2d>{});
+}

@@ -11,11 +11,14 @@
 #include <Eigen/Core>
 
 #include <halfbyte/error.hpp>
+#include <halfbyte/gemm.hpp>
+#include <halfbyte/hadamard.hpp>
 #include <halfbyte/minifloat.hpp>
 #include <halfbyte/quantize.hpp>
 #include <halfbyte/quantized.hpp>
 #include <halfbyte/rounding.hpp>
 #include <halfbyte/scale.hpp>
+#include <halfbyte/transform.hpp>
 #include <halfbyte/view.hpp>
 
 namespace halfbyte {
@@ -155,6 +158,47 @@ row_matrix fake_quantize(const E& x, Rounding rounding = {}, Scale rule = {},
   const auto& rows = detail::in_rows(x);
   fake_quantize<B>(view(rows), view(out), rounding, rule, options);
   return out;
+}
+
+/// a * b^T as a matrix, or into a matrix, Map, Ref or Block of any layout: see gemm.hpp.
+template <block_format A, block_format B>
+row_matrix gemm(const quantized<A>& a, const quantized<B>& b) {
+  row_matrix d(a.rows(), b.rows());
+  gemm<block_format(A), block_format(B)>(a.view(), b.view(), view(d));
+  return d;
+}
+template <block_format A, block_format B, eigen_expression E>
+void gemm(const quantized<A>& a, const quantized<B>& b, E&& d) {
+  if constexpr (eigen_rows<E> && std::same_as<detail::scalar_of<E>, float>) {
+    gemm<block_format(A), block_format(B)>(a.view(), b.view(), view(d));
+  } else {
+    detail::check_sizes(d.rows(), d.cols(), a.rows(), b.rows(), "gemm");
+    d.matrix() = gemm(a, b).template cast<detail::scalar_of<E>>();
+  }
+}
+
+/// `hadamard` of each n consecutive numbers of each row of a float matrix of any layout, in place.
+template <eigen_expression E>
+  requires std::same_as<detail::scalar_of<E>, float>
+void hadamard(E&& x, int n, sign_vector signs = {}) {
+  if constexpr (eigen_rows<E>) {
+    hadamard(view(x), n, signs);
+  } else {
+    row_matrix rows = x.matrix();
+    hadamard(view(rows), n, signs);
+    x.matrix() = rows;
+  }
+}
+template <eigen_expression E>
+  requires std::same_as<detail::scalar_of<E>, float>
+void inverse_hadamard(E&& x, int n, sign_vector signs = {}) {
+  if constexpr (eigen_rows<E>) {
+    inverse_hadamard(view(x), n, signs);
+  } else {
+    row_matrix rows = x.matrix();
+    inverse_hadamard(view(rows), n, signs);
+    x.matrix() = rows;
+  }
 }
 
 /// Compares expression y with expression x: see error.hpp.

@@ -12,22 +12,21 @@
 
 namespace halfbyte {
 
-/// A type whose values `unpack` turns into integers: float, double, minifloat<G>, unpacked.
+/// A type whose values `unpack` turns into exact integers: float, double, integers, minifloat<G>,
+/// unpacked.
 template <class T>
 concept source = requires(const T x) {
   { unpack(x) } -> std::same_as<unpacked>;
 };
 
-/// The pattern of format F for `number`, rounded once whatever its type.
-///
-/// Needs nothing of `number`: every number, infinity and NaN has a result, see overflow.hpp.
-/// `index` is the element's position in its tensor, for policies that draw random bits.
-template <format F, source Source, rounding Rounding = nearest_even,
-          overflow_policy Overflow = saturate>
-HALFBYTE_HD constexpr std::uint32_t encode(Source number, Rounding rounding = {},
-                                           Overflow overflow = {}, std::uint64_t index = 0) {
+namespace detail {
+
+/// `encode` of what every source is unpacked to.
+template <format F, rounding Rounding, overflow_policy Overflow>
+HALFBYTE_HD constexpr std::uint32_t encode_unpacked(const unpacked& x, const Rounding& rounding,
+                                                    const Overflow& overflow,
+                                                    std::uint64_t index) {
   static_assert(F.valid(), "not a format that halfbyte can hold: see format::valid()");
-  const unpacked x = unpack(number);
   if (x.kind == number_kind::nan) return overflow.template pattern<F>(outside::nan, x.negative);
   if (x.is_zero()) return detail::signed_pattern<F>(0, x.negative);
   if (x.negative && !F.has_sign()) return overflow.template pattern<F>(outside::below_zero, true);
@@ -73,6 +72,19 @@ HALFBYTE_HD constexpr std::uint32_t encode(Source number, Rounding rounding = {}
     return overflow.template pattern<F>(outside::above, x.negative);
   }
   return detail::signed_pattern<F>(static_cast<std::uint32_t>(magnitude), x.negative);
+}
+
+}  // namespace detail
+
+/// The pattern of format F for `number`, rounded once whatever its type.
+///
+/// Needs nothing of `number`: every number, infinity and NaN has a result, see overflow.hpp.
+/// `index` is the element's position in its tensor, for policies that draw random bits.
+template <format F, source Source, rounding Rounding = nearest_even,
+          overflow_policy Overflow = saturate>
+HALFBYTE_HD constexpr std::uint32_t encode(Source number, Rounding rounding = {},
+                                           Overflow overflow = {}, std::uint64_t index = 0) {
+  return detail::encode_unpacked<format(F)>(unpack(number), rounding, overflow, index);
 }
 
 /// The float that pattern `pattern` of format F means, exactly. Bits above F.bits() are ignored.

@@ -21,7 +21,7 @@ struct error_sums {
   /// mean((x - y)^2); 0 for no numbers.
   double mse() const { return count == 0 ? 0 : errors / static_cast<double>(count); }
   /// Signal to quantization noise in decibels, 10 log10(sum x^2 / sum (x - y)^2); infinite for no
-  /// error.
+  /// error, NaN for two matrices of zeros.
   double sqnr() const { return 10 * detail::log10(xx / errors); }
   /// <x, y> / (|x| |y|).
   double cosine() const { return xy / detail::sqrt(xx * yy); }

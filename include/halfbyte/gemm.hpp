@@ -1,15 +1,14 @@
 #pragma once
 
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <cstdio>
-#include <stdexcept>
 #include <vector>
 
+#include <halfbyte/argument_error.hpp>
 #include <halfbyte/bits.hpp>
 #include <halfbyte/block.hpp>
 #include <halfbyte/block_format.hpp>
+#include <halfbyte/math.hpp>
 #include <halfbyte/pack.hpp>
 #include <halfbyte/quantize.hpp>
 #include <halfbyte/quantized.hpp>
@@ -98,10 +97,7 @@ void gemm(quantized_view<A> a, quantized_view<B> b, matrix_view<float> d,
   detail::check_view(d, "gemm");
   detail::check_sizes(d.rows, d.cols, a.rows, b.rows, "gemm");
   if (a.cols != b.cols) {
-    char text[100];
-    std::snprintf(text, sizeof text, "halfbyte::gemm: %td and %td columns to sum over", a.cols,
-                  b.cols);
-    throw std::invalid_argument(text);
+    throw detail::argument_error("gemm: %td and %td columns to sum over", a.cols, b.cols);
   }
   constexpr std::ptrdiff_t depth =
       detail::common_depth(detail::panel_depth<A>(), detail::panel_depth<B>());
@@ -183,8 +179,8 @@ void gemm(quantized_view<A> a, quantized_view<B> b, matrix_view<float> d,
           for (std::ptrdiff_t i = 0; i < part.rows; ++i) {
             for (std::ptrdiff_t j = 0; j < part.cols; ++j) {
               for (std::ptrdiff_t l = 0; l < k; ++l) {
-                part(i, j) = std::fma(left[static_cast<std::size_t>(i * stride + l)],
-                                      strip[tile * l + j], part(i, j));
+                part(i, j) = detail::fma(left[static_cast<std::size_t>(i * stride + l)],
+                                         strip[tile * l + j], part(i, j));
               }
             }
           }

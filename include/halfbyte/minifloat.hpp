@@ -1,5 +1,6 @@
 #pragma once
 
+#include <compare>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
@@ -33,14 +34,9 @@ struct minifloat {
 
   minifloat() = default;
   template <class T>
-    requires(std::same_as<T, float> || std::same_as<T, double>)
+    requires(std::same_as<T, float> || std::same_as<T, double> || std::integral<T>)
   HALFBYTE_HD constexpr explicit minifloat(T x)
       : pattern(static_cast<storage>(encode<layout>(x))) {}
-  template <std::integral T>
-  HALFBYTE_HD constexpr explicit minifloat(T x)
-      : pattern(static_cast<storage>(encode<layout>(
-            x < T{0} ? unpack_integer(std::uint64_t{0} - static_cast<std::uint64_t>(x), 0, true)
-                     : unpack_integer(static_cast<std::uint64_t>(x), 0)))) {}
   template <format G>
     requires(G != F)
   HALFBYTE_HD constexpr explicit minifloat(minifloat<G> x)
@@ -94,6 +90,10 @@ struct minifloat {
     return ordered(a, b) && a.place() <= b.place();
   }
   HALFBYTE_HD friend constexpr bool operator>=(minifloat a, minifloat b) { return b <= a; }
+  friend constexpr std::partial_ordering operator<=>(minifloat a, minifloat b) {
+    if (!ordered(a, b)) return std::partial_ordering::unordered;
+    return a.place() <=> b.place();
+  }
 
   /// The place of this number in the line of all numbers of F: neighbours differ by 1, zero has 0.
   /// Needs a number that is not NaN.
@@ -193,7 +193,9 @@ struct std::numeric_limits<halfbyte::minifloat<F>> {
   }
   static constexpr number epsilon() noexcept {
     if (is_integer) return number::from_pattern(0);
-    return number::from_pattern(number(1.0).pattern + 1u) - number(1.0);
+    // The last place of 1, or of the smallest numbers where those are above 1.
+    constexpr int place = F.fixed_point() ? F.quantum() : -F.mantissa_bits;
+    return number(halfbyte::exp2i(halfbyte::larger(place, F.quantum())));
   }
   static constexpr number round_error() noexcept { return number(is_integer ? 0.0 : 0.5); }
   static constexpr number infinity() noexcept {

@@ -2,13 +2,12 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <cstdio>
 #include <optional>
-#include <stdexcept>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
+#include <halfbyte/argument_error.hpp>
 #include <halfbyte/block.hpp>
 #include <halfbyte/block_format.hpp>
 #include <halfbyte/quantized.hpp>
@@ -23,34 +22,26 @@ namespace halfbyte {
 /// What a quantized matrix takes from outside its data.
 struct quantize_options {
   scale_layout layout = scale_layout::linear;
-  /// The tensor scale to use; without one it is found from the data. Needs a positive number.
+  /// The tensor scale to use; without one it is found from the data. Needs a positive number; block
+  /// formats that have no tensor scale pass over it.
   std::optional<float> tensor_scale = std::nullopt;
 };
 
 namespace detail {
 
-[[noreturn]] inline void refuse_view(const char* function, std::ptrdiff_t rows,
-                                     std::ptrdiff_t cols, std::ptrdiff_t stride, bool data) {
-  char text[160];
-  std::snprintf(text, sizeof text, "halfbyte::%s: view of %td x %td, stride %td%s", function, rows,
-                cols, stride, data ? "" : ", without data");
-  throw std::invalid_argument(text);
-}
-
 template <class T>
 void check_view(matrix_view<T> x, const char* function) {
   const bool sizes = x.rows >= 0 && x.cols >= 0 && (x.stride >= x.cols || x.rows <= 1);
   if (sizes && (x.data != nullptr || x.rows == 0 || x.cols == 0)) return;
-  refuse_view(function, x.rows, x.cols, x.stride, x.data != nullptr);
+  throw argument_error("%s: view of %td x %td, stride %td%s", function, x.rows, x.cols, x.stride,
+                       x.data == nullptr ? ", without data" : "");
 }
 
 inline void check_sizes(std::ptrdiff_t rows, std::ptrdiff_t cols, std::ptrdiff_t expected_rows,
                         std::ptrdiff_t expected_cols, const char* function) {
   if (rows == expected_rows && cols == expected_cols) return;
-  char text[160];
-  std::snprintf(text, sizeof text, "halfbyte::%s: output of %td x %td for %td x %td", function,
-                rows, cols, expected_rows, expected_cols);
-  throw std::invalid_argument(text);
+  throw argument_error("%s: output of %td x %td for %td x %td", function, rows, cols, expected_rows,
+                       expected_cols);
 }
 
 /// How many columns of blocks of B are handled together: a chunk, or one block if that is longer.
@@ -123,13 +114,6 @@ unpacked largest_magnitude(matrix_view<const T> x) {
   return amax;
 }
 
-[[noreturn]] inline void refuse_tensor_scale(const char* function) {
-  char text[80];
-  std::snprintf(text, sizeof text, "halfbyte::%s: a tensor scale must be a positive number",
-                function);
-  throw std::invalid_argument(text);
-}
-
 template <block_format B, class T, class Scale>
 tensor_scaling scale_matrix(matrix_view<const T> x, const Scale& rule,
                             const quantize_options& options, const char* function) {
@@ -137,7 +121,7 @@ tensor_scaling scale_matrix(matrix_view<const T> x, const Scale& rule,
   if (!options.tensor_scale) return scale_tensor<B>(largest_magnitude(x), rule);
   const unpacked given = unpack(*options.tensor_scale);
   if (given.kind != number_kind::finite || given.negative) {
-    refuse_tensor_scale(function);
+    throw argument_error("%s: a tensor scale must be a positive number", function);
   }
   return {*options.tensor_scale, 0};
 }

@@ -2,12 +2,11 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <cstdio>
 #include <span>
-#include <stdexcept>
 #include <type_traits>
 #include <vector>
 
+#include <halfbyte/argument_error.hpp>
 #include <halfbyte/bits.hpp>
 #include <halfbyte/block.hpp>
 #include <halfbyte/block_format.hpp>
@@ -96,12 +95,10 @@ namespace detail {
 inline void check_storage(std::ptrdiff_t rows, std::ptrdiff_t cols, scale_layout layout,
                           std::ptrdiff_t bytes) {
   if (rows < 0 || cols < 0) {
-    char text[100];
-    std::snprintf(text, sizeof text, "halfbyte::quantized: size %td x %td", rows, cols);
-    throw std::invalid_argument(text);
+    throw argument_error("quantized: size %td x %td", rows, cols);
   }
   if (layout == scale_layout::swizzled_128x4 && bytes != 1) {
-    throw std::invalid_argument("halfbyte::quantized: swizzled_128x4 needs scales of one byte");
+    throw argument_error("quantized: swizzled_128x4 needs scales of one byte");
   }
 }
 

@@ -1,15 +1,14 @@
 #pragma once
 
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <stdexcept>
-#include <string>
 
+#include <halfbyte/argument_error.hpp>
 #include <halfbyte/bits.hpp>
 #include <halfbyte/block_format.hpp>
 #include <halfbyte/config.hpp>
 #include <halfbyte/format.hpp>
+#include <halfbyte/math.hpp>
 #include <halfbyte/minifloat.hpp>
 #include <halfbyte/quantize.hpp>
 #include <halfbyte/quantized.hpp>
@@ -41,7 +40,8 @@ struct fp8_term {
 
 template <format F>
 HALFBYTE_HD constexpr fp8_term fp8_factor(std::uint32_t pattern) {
-  const std::uint32_t magnitude = pattern & F.magnitude_mask(), field = magnitude >> F.mantissa_bits;
+  const std::uint32_t magnitude = pattern & F.magnitude_mask();
+  const std::uint32_t field = magnitude >> F.mantissa_bits;
   const std::uint32_t hidden = 1u << F.mantissa_bits;
   const int significand = static_cast<int>((magnitude % hidden) | (field != 0 ? hidden : 0));
   return {(pattern & F.sign_mask()) != 0 ? -significand : significand,
@@ -131,9 +131,8 @@ void gemm(quantized_view<A> a, quantized_view<B> b, matrix_view<float> d, tensor
   detail::check_sizes(d.rows, d.cols, a.rows, b.rows, "gemm");
   constexpr bool blocks = A.cols != 0;
   if (a.cols != b.cols || (blocks && (A.cols != core.promoted_every || A.cols != B.cols))) {
-    throw std::invalid_argument("halfbyte::gemm: " + std::to_string(a.cols) + " and " +
-                                std::to_string(b.cols) + " columns in blocks of " +
-                                std::to_string(A.cols) + " and " + std::to_string(B.cols));
+    throw detail::argument_error("gemm: %td and %td columns in blocks of %d and %d", a.cols, b.cols,
+                                 A.cols, B.cols);
   }
   const std::ptrdiff_t step = blocks ? A.cols : larger<std::ptrdiff_t>(a.cols, 1);
   for (std::ptrdiff_t i = 0; i < d.rows; ++i) {
@@ -144,7 +143,7 @@ void gemm(quantized_view<A> a, quantized_view<B> b, matrix_view<float> d, tensor
             a.row(i) + k, b.row(j) + k, smaller(step, a.cols - k), core);
         const float left = decode<format(A.scale)>(a.scale(i / A.block_rows(a.rows), k / step));
         const float right = decode<format(B.scale)>(b.scale(j / B.block_rows(b.rows), k / step));
-        total = blocks ? std::fma(sum, left * right, total) : sum * left * right;
+        total = blocks ? detail::fma(sum, left * right, total) : sum * left * right;
       }
       d(i, j) = total;
     }

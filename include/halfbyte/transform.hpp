@@ -2,9 +2,8 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <stdexcept>
-#include <string>
 
+#include <halfbyte/argument_error.hpp>
 #include <halfbyte/bits.hpp>
 #include <halfbyte/hadamard.hpp>
 #include <halfbyte/simd.hpp>
@@ -16,10 +15,9 @@ namespace detail {
 
 template <bool Inverse>
 void hadamard_rows(matrix_view<float> x, int n, sign_vector signs) {
-  const char* name = Inverse ? "halfbyte::inverse_hadamard" : "halfbyte::hadamard";
   if (!has_hadamard(n) || x.cols % n != 0) {
-    throw std::invalid_argument(std::string(name) + ": blocks of " + std::to_string(n) + " in " +
-                                std::to_string(x.cols) + " columns");
+    throw argument_error("%s: blocks of %d in %td columns",
+                         Inverse ? "inverse_hadamard" : "hadamard", n, x.cols);
   }
   const bool power_of_two = hadamard_base(n) == 1;
   const float scale = hadamard_scale(n);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <concepts>
 #include <cstdint>
 
 #include <halfbyte/bits.hpp>
@@ -70,6 +71,12 @@ HALFBYTE_HD constexpr unpacked unpack(double x) {
   }
   if (field == 0) return unpack_integer(fraction, -1074, negative);
   return unpack_integer(fraction | (std::uint64_t{1} << 52), field - 1075, negative);
+}
+
+template <std::integral T>
+HALFBYTE_HD constexpr unpacked unpack(T x) {
+  const auto bits = static_cast<std::uint64_t>(x);
+  return x < T{0} ? unpack_integer(std::uint64_t{0} - bits, 0, true) : unpack_integer(bits, 0);
 }
 
 HALFBYTE_HD constexpr unpacked unpack(const unpacked& x) { return x; }
