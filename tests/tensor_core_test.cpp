@@ -117,7 +117,8 @@ TEST_CASE("matrices with a scale per row: the model's sum times the scales") {
   hb::gemm(a, b, hb::matrix_view<float>{chain.data(), m, n});
   for (std::ptrdiff_t i = 0; i < m; ++i) {
     for (std::ptrdiff_t j = 0; j < n; ++j) {
-      const float sum = hb::tensor_core_dot<hb::e4m3, hb::e5m2>(a.view().row(i), b.view().row(j), k);
+      const float sum =
+          hb::tensor_core_dot<hb::e4m3, hb::e5m2>(a.view().row(i), b.view().row(j), k);
       const float scales[2] = {hb::bit_cast<float>(a.view().scale(i, 0)),
                                hb::bit_cast<float>(b.view().scale(j, 0))};
       const auto at = static_cast<std::size_t>(i * n + j);

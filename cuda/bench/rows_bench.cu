@@ -30,9 +30,16 @@ struct operand {
   buffer<std::uint16_t> wide;
 
   operand(int r, int k, std::uint64_t seed)
-      : rows(r), columns(k), elements(size() / 2), scales(size() / 32), folded(size()),
-        exponents(size() / 128), unfit(static_cast<std::size_t>(r)),
-        scale(static_cast<std::size_t>(r)), list(static_cast<std::size_t>(r)), wide(size()) {
+      : rows(r),
+        columns(k),
+        elements(size() / 2),
+        scales(size() / 32),
+        folded(size()),
+        exponents(size() / 128),
+        unfit(static_cast<std::size_t>(r)),
+        scale(static_cast<std::size_t>(r)),
+        list(static_cast<std::size_t>(r)),
+        wide(size()) {
     bench::fill_fp4<false><<<1024, 256>>>(elements.data(), scales.data(), size() / 32, seed);
   }
   std::size_t size() const {
@@ -59,8 +66,10 @@ void print(bench::race& race, const std::string& what) {
 }
 
 void unfit_rows(int n) {
-  std::printf("\nMXFP4 %d x %d x %d, both operands packed in\n| rows of A that do not fold | folded "
-              "by row | by 128 | as bfloat16 |\n|---|---|---|---|\n", n, n, n);
+  std::printf(
+      "\nMXFP4 %d x %d x %d, both operands packed in\n| rows of A that do not fold | folded "
+      "by row | by 128 | as bfloat16 |\n|---|---|---|---|\n",
+      n, n, n);
   buffer<std::uint16_t> out(static_cast<std::size_t>(n) * static_cast<std::size_t>(n));
   const output_matrix d{out.data(), n, n, n};
   for (const int every : {0, 1024, 100, 10, 2, 1}) {
@@ -93,8 +102,10 @@ void unfit_rows(int n) {
 }
 
 void unaligned_rows(int n) {
-  std::printf("\nE4M3 %d x %d x %d\n| stride | gemm | copied to aligned rows, then gemm |\n"
-              "|---|---|---|\n", n, n, n - 5);
+  std::printf(
+      "\nE4M3 %d x %d x %d\n| stride | gemm | copied to aligned rows, then gemm |\n"
+      "|---|---|---|\n",
+      n, n, n - 5);
   const std::size_t room = static_cast<std::size_t>(n) * static_cast<std::size_t>(n + 16);
   buffer<std::uint8_t> a(room), b(room), aligned_a(room), aligned_b(room);
   buffer<std::uint16_t> out(static_cast<std::size_t>(n) * static_cast<std::size_t>(n));

@@ -22,14 +22,25 @@ void in_blocks(const trial& t) {
 
 template <element A, element B, output O, accumulation Sums = accumulation::fast>
 kind direct_kind(const char* name) {
-  return {name, A,    B, O, scaling::per_row,  scaling::per_row,
-          false, 1, 16384, 1 << 30, true, 0, direct<A, B, O, Sums>};
+  return {name,  A,       B,    O, scaling::per_row,     scaling::per_row, false, 1,
+          16384, 1 << 30, true, 0, direct<A, B, O, Sums>};
 }
 
 template <element A, element B, output O, blockwise Scales>
 kind blockwise_kind(const char* name) {
-  return {name, A, B, O, scaling::blocks_128, scaling::blocks_128, Scales == blockwise::rows_and_tiles,
-          1, 16384, 1 << 30, true, 0, in_blocks<A, B, O, Scales>};
+  return {name,
+          A,
+          B,
+          O,
+          scaling::blocks_128,
+          scaling::blocks_128,
+          Scales == blockwise::rows_and_tiles,
+          1,
+          16384,
+          1 << 30,
+          true,
+          0,
+          in_blocks<A, B, O, Scales>};
 }
 
 }  // namespace
@@ -55,8 +66,9 @@ int main(int argc, char** argv) {
       blockwise_kind<e4m3, e4m3, f16, blockwise::rows_and_rows>("1x128 x 1x128 to float16"),
   };
   check::tally expect;
-  run_all(kinds, {"e4m3 to bfloat16", "e4m3 x e5m2 promoted to float16", "int8 to float32",
-                  "1x128 x 128x128 to bfloat16"},
+  run_all(kinds,
+          {"e4m3 to bfloat16", "e4m3 x e5m2 promoted to float16", "int8 to float32",
+           "1x128 x 128x128 to bfloat16"},
           20261122, argc > 1 ? std::atoi(argv[1]) : 10000, expect);
   std::printf("%d passed, %d failed\n", expect.passed, expect.failed);
   return expect.failed == 0 ? 0 : 1;

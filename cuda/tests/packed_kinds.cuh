@@ -6,7 +6,7 @@
 namespace random_cases {
 
 inline folded_matrix folded(const side& m, buffer<std::uint8_t>& data, buffer<float>& scale,
-                     buffer<int>& list, buffer<int>& count, buffer<std::uint8_t>& unfit) {
+                            buffer<int>& list, buffer<int>& count, buffer<std::uint8_t>& unfit) {
   return {data.data(),  m.s.columns, m.s.rows,     m.s.columns,
           scale.data(), list.data(), count.data(), unfit.data()};
 }
@@ -24,9 +24,9 @@ void folded_product(const trial& t) {
 template <output O>
 void folded_blocks_product(const trial& t) {
   rooms& r = t.room;
-  const folded_blocks a{r.wide_a.data(), t.a.s.columns,   t.a.s.rows,       t.a.s.columns,
+  const folded_blocks a{r.wide_a.data(),      t.a.s.columns,   t.a.s.rows,       t.a.s.columns,
                         r.exponents_a.data(), r.list_a.data(), r.count_a.data(), r.unfit_a.data()};
-  const folded_blocks b{r.wide_b.data(), t.b.s.columns,   t.b.s.rows,       t.b.s.columns,
+  const folded_blocks b{r.wide_b.data(),      t.b.s.columns,   t.b.s.rows,       t.b.s.columns,
                         r.exponents_b.data(), r.list_b.data(), r.count_b.data(), r.unfit_b.data()};
   fold(t.a.packed(), a, t.stream);
   fold(t.b.packed(), b, t.stream);
@@ -84,9 +84,9 @@ static __global__ void take_outliers(const operand_matrix a, std::uint8_t* kept,
   const int row = static_cast<int>(i / a.columns), k = static_cast<int>(i % a.columns);
   if (row >= a.rows) return;
   const bool outlier = k % 3 == 1;
-  kept[row * stride + k] =
-      outlier ? std::uint8_t{0}
-              : static_cast<const std::uint8_t*>(a.data)[row * a.stride_bytes + k];
+  kept[row * stride + k] = outlier
+                               ? std::uint8_t{0}
+                               : static_cast<const std::uint8_t*>(a.data)[row * a.stride_bytes + k];
   if (outlier && row == 0) list[k / 3] = k;
 }
 
@@ -99,13 +99,14 @@ void outliers(const trial& t) {
   std::uint8_t *a = t.room.wide_a.data(), *b = t.room.wide_b.data();
   int* list = t.room.list_a.data();
   take_outliers<<<blocks_of(std::int64_t{t.a.s.rows} * k), 256, 0, t.stream>>>(t.a.matrix(), a,
-                                                                              stride, list);
+                                                                               stride, list);
   std::uint8_t* residual = Behind ? a + k : a + stride * t.a.s.rows;
   std::uint8_t* weights = Behind ? b + k : b;
   const std::int64_t between = Behind ? stride : stride_residual;
   gather_columns(t.a.bytes, t.a.s.stride_bytes, t.a.s.rows, list, count, residual, between,
                  t.stream);
-  gather_columns(t.b.bytes, t.b.s.stride_bytes, t.b.s.rows, list, count, weights, between, t.stream);
+  gather_columns(t.b.bytes, t.b.s.stride_bytes, t.b.s.rows, list, count, weights, between,
+                 t.stream);
   using enum element;
   if constexpr (Behind) {
     halfbyte::cuda::check(cudaMemcpy2DAsync(
@@ -139,8 +140,8 @@ inline std::vector<kind> packed_kinds() {
        folded_product<f32, promoted>},
       {"mxfp4 folded in blocks to float32", e2m1, e2m1, f32, mx, mx, false, 32, 4096, all, false, 3,
        folded_blocks_product<f32>},
-      {"e4m3 x packed mxfp4 to float32", e4m3, e2m1, f32, per_row, mx, false, 32, 4096, 256, false, 7,
-       packed_weights<f32>},
+      {"e4m3 x packed mxfp4 to float32", e4m3, e2m1, f32, per_row, mx, false, 32, 4096, 256, false,
+       7, packed_weights<f32>},
       {"nvfp4 unpacked to float32", e2m1, e2m1, f32, nvfp4, nvfp4, false, 16, 4096, all, false, 0,
        unpacked<e2m1, 16, e2m1, 16, f32>},
       {"mxfp4 unpacked to float32", e2m1, e2m1, f32, mx, mx, false, 32, 4096, all, false, 3,
@@ -151,16 +152,16 @@ inline std::vector<kind> packed_kinds() {
        unpacked<e2m3, 32, e3m2, 32, f32>},
       {"nvfp4 packed to float16", e2m1, e2m1, f16, nvfp4, nvfp4, false, 16, 4096, all, true, 0,
        packed<e2m1, 16, e2m1, 16, f16>},
-      {"mxfp4 x nvfp4 packed to bfloat16", e2m1, e2m1, b16, mx, nvfp4, false, 32, 4096, all,
-       true, 0, packed<e2m1, 32, e2m1, 16, b16>},
+      {"mxfp4 x nvfp4 packed to bfloat16", e2m1, e2m1, b16, mx, nvfp4, false, 32, 4096, all, true,
+       0, packed<e2m1, 32, e2m1, 16, b16>},
       {"mxfp8 x mxfp6 packed to float32", e4m3, e2m3, f32, mx, mx, false, 32, 4096, all, true, 0,
        packed<e4m3, 32, e2m3, 32, f32>},
-      {"e2m1 per row, packed to float32", e2m1, e2m1, f32, per_row, per_row, false, 1, 16384, all, true,
-       0, packed<e2m1, 0, e2m1, 0, f32>},
+      {"e2m1 per row, packed to float32", e2m1, e2m1, f32, per_row, per_row, false, 1, 16384, all,
+       true, 0, packed<e2m1, 0, e2m1, 0, f32>},
       {"e2m1 per row, widened to float32", e2m1, e2m1, f32, per_row, per_row, false, 1, 16384, all,
        false, 0, widened<f32>},
-      {"outlier channels behind K", e4m3, e4m3, f32, per_row, per_row, false, 4, 4096, all, false, 0,
-       outliers<f32, true>},
+      {"outlier channels behind K", e4m3, e4m3, f32, per_row, per_row, false, 4, 4096, all, false,
+       0, outliers<f32, true>},
       {"outlier channels added", e4m3, e4m3, f32, per_row, per_row, false, 4, 4096, all, false, 0,
        outliers<f32, false>},
   };

@@ -25,11 +25,27 @@ constexpr int largest_extent = 4096;
 /// and for what the functions under test want besides.
 struct rooms {
   explicit rooms(std::size_t elements, std::size_t outputs, std::size_t extent)
-      : a(2 * elements), b(2 * elements), scales_a(elements / 2), scales_b(elements / 2),
-        values_a(elements), values_b(elements), bias(extent), d(4 * outputs), d_before(4 * outputs),
-        expected(outputs), expected_before(outputs), wide_a(2 * elements), wide_b(2 * elements),
-        exponents_a(elements / 32), exponents_b(elements / 32), unfit_a(extent), unfit_b(extent),
-        scale_a(extent), scale_b(extent), list_a(extent), list_b(extent) {}
+      : a(2 * elements),
+        b(2 * elements),
+        scales_a(elements / 2),
+        scales_b(elements / 2),
+        values_a(elements),
+        values_b(elements),
+        bias(extent),
+        d(4 * outputs),
+        d_before(4 * outputs),
+        expected(outputs),
+        expected_before(outputs),
+        wide_a(2 * elements),
+        wide_b(2 * elements),
+        exponents_a(elements / 32),
+        exponents_b(elements / 32),
+        unfit_a(extent),
+        unfit_b(extent),
+        scale_a(extent),
+        scale_b(extent),
+        list_a(extent),
+        list_b(extent) {}
 
   buffer<std::uint8_t> a, b, scales_a, scales_b;
   buffer<float> values_a, values_b, bias;
@@ -54,9 +70,7 @@ struct side {
   halfbyte::cuda::block_scales by_128() const {
     return {scales, s.blocks(), 1, s.scales == scale_kind::ue8m0};
   }
-  row_scales by_row() const {
-    return {reinterpret_cast<const float*>(scales), s.block_rows == 1};
-  }
+  row_scales by_row() const { return {reinterpret_cast<const float*>(scales), s.block_rows == 1}; }
 };
 
 /// What a kind's function is given: D = alpha · A · Bᵀ + bias (+ D); `how` has no scales yet.
@@ -121,11 +135,13 @@ inline std::vector<double> read_matrix(element e, const side& m) {
     for (int k = 0; k < s.columns; ++k) {
       unsigned p = 0;
       for (int bit = 0; bit < s.bits; ++bit) {
-        const std::int64_t at = r * s.stride_bytes * 8 + static_cast<std::int64_t>(k) * s.bits + bit;
+        const std::int64_t at =
+            r * s.stride_bytes * 8 + static_cast<std::int64_t>(k) * s.bits + bit;
         p |= ((bytes[static_cast<std::size_t>(at / 8)] >> (at % 8)) & 1u) << bit;
       }
       const int i = r / s.block_rows, j = k / s.block_columns;
-      // Of the 128 x 4 layout: r = 128 q + 32 c + b, j = 4 t + d lies at ((q T + t) 32 + b) 16 + 4 c + d.
+      // Of the 128 x 4 layout, with T tiles in a row of them: row 128 q + 32 c + b and block 4 t + d
+      // lie at ((q T + t) 32 + b) 16 + 4 c + d.
       const int tiles = (s.blocks() + 3) / 4;
       const std::size_t at = static_cast<std::size_t>(
           s.swizzled ? ((i / 128 * tiles + j / 4) * 32 + i % 32) * 16 + i / 32 % 4 * 4 + j % 4
@@ -193,7 +209,8 @@ class laboratory {
     how.bias = random_() % 2 == 0;
     how.accumulate = random_() % 3 == 0;
     how.seed = random_();
-    framed_output d{k.o, m, n, n + static_cast<int>(random_() % 9), static_cast<int>(random_() % 4)};
+    framed_output d{k.o, m, n, n + static_cast<int>(random_() % 9),
+                    static_cast<int>(random_() % 4)};
     if (random_() % 2 == 0) {  // rows and start on 16 bytes: the straight way out
       d.stride = (d.stride + 7) / 8 * 8;
       d.lead = 0;
@@ -204,7 +221,10 @@ class laboratory {
     const trial t{side_a,
                   side_b,
                   {room_.d.data() + d.lead * d.bytes(), d.stride, m, n},
-                  {static_cast<float>(how.alpha), {}, {}, how.bias ? room_.bias.data() : nullptr,
+                  {static_cast<float>(how.alpha),
+                   {},
+                   {},
+                   how.bias ? room_.bias.data() : nullptr,
                    how.accumulate},
                   room_,
                   stream_};
@@ -235,7 +255,8 @@ class laboratory {
       return true;
     }
     product(t, d, how, nullptr, k, what, expect);
-    if (static_cast<std::int64_t>(m) * n * depth <= 1 << 15) compare_with_cpu(k, t, d, how, what, expect);
+    if (static_cast<std::int64_t>(m) * n * depth <= 1 << 15)
+      compare_with_cpu(k, t, d, how, what, expect);
     if (trick != 2) return true;
     return double_a_scale(k, t, d, how, hot, what, expect);
   }
@@ -300,8 +321,8 @@ class laboratory {
     auto* scales = const_cast<std::uint8_t*>(m.scales);
     write_elements<<<blocks_of(s.stride_bytes * (s.rows + 2)), 256, 0, stream_>>>(s, bytes, poison);
     if (s.scales != scale_kind::none) {
-      halfbyte::cuda::check(cudaMemsetAsync(
-          scales, 0xFF, static_cast<std::size_t>(scale_room(s)) + 64, stream_));
+      halfbyte::cuda::check(
+          cudaMemsetAsync(scales, 0xFF, static_cast<std::size_t>(scale_room(s)) + 64, stream_));
       write_scales<<<blocks_of(static_cast<std::int64_t>(s.row_blocks()) * s.blocks()), 256, 0,
                      stream_>>>(s, scales);
     }
@@ -345,14 +366,16 @@ class laboratory {
       for (int n = 0; n < d.columns; ++n) {
         double sum = 0;
         for (std::size_t i = 0; i < depth; ++i)
-          sum += a[static_cast<std::size_t>(m) * depth + i] * b[static_cast<std::size_t>(n) * depth + i];
+          sum += a[static_cast<std::size_t>(m) * depth + i] *
+                 b[static_cast<std::size_t>(n) * depth + i];
         sum *= how.alpha;
         if (how.bias) sum += static_cast<double>(how.bias_of(n));
         if (how.accumulate) sum += static_cast<double>(how.before(m, n));
         const std::uint32_t bits = expected[static_cast<std::size_t>(m * d.columns + n)];
         float got;
         std::memcpy(&got, &bits, 4);
-        if (d.kind == output::bfloat16) got = check::from_bfloat16(static_cast<std::uint16_t>(bits));
+        if (d.kind == output::bfloat16)
+          got = check::from_bfloat16(static_cast<std::uint16_t>(bits));
         if (d.kind == output::float16) got = check::from_float16(static_cast<std::uint16_t>(bits));
         wrong += got != rounding.rounded(sum);
       }
@@ -378,10 +401,10 @@ class laboratory {
     const std::size_t bytes = static_cast<std::size_t>(d.size() * d.bytes());
     halfbyte::cuda::check(cudaMemcpyAsync(room_.d_before.data(), room_.d.data(), bytes,
                                           cudaMemcpyDeviceToDevice, stream_));
-    halfbyte::cuda::check(cudaMemcpyAsync(
-        room_.expected_before.data(), room_.expected.data(),
-        4 * static_cast<std::size_t>(d.rows) * static_cast<std::size_t>(d.columns),
-        cudaMemcpyDeviceToDevice, stream_));
+    halfbyte::cuda::check(
+        cudaMemcpyAsync(room_.expected_before.data(), room_.expected.data(),
+                        4 * static_cast<std::size_t>(d.rows) * static_cast<std::size_t>(d.columns),
+                        cudaMemcpyDeviceToDevice, stream_));
     write_operand(hit, of_a ? room_.values_a : room_.values_b, of_a ? k.a : k.b);
     product(t, d, how, nullptr, k, what + " one scale doubled", expect);
     count_strayed<<<blocks_of(d.size()), 256, 0, stream_>>>(
@@ -406,9 +429,10 @@ inline void run_all(const std::vector<kind>& kinds, const std::vector<std::strin
     laboratory lab(seed, std::size_t{20} << 20, std::size_t{20} << 20, largest_extent);
     for (int i = 0; i < count; ++i)
       lab.run(kinds[static_cast<std::size_t>(i) % kinds.size()], expect);
-    std::printf("%d random shapes: %ld compared with the CPU, %ld graphs replayed twice, %ld with "
-                "one scale doubled\n",
-                count, lab.compared_with_cpu, lab.replayed, lab.doubled);
+    std::printf(
+        "%d random shapes: %ld compared with the CPU, %ld graphs replayed twice, %ld with "
+        "one scale doubled\n",
+        count, lab.compared_with_cpu, lab.replayed, lab.doubled);
     if (count < 1000) return;
     lab.doubled = 0;
     for (const kind& k : kinds)

@@ -70,12 +70,11 @@ struct spec {
       return (block == 0) != wide_upside_down ? 10 + hot : -8 + hot;
     const std::uint64_t place =
         static_cast<std::uint64_t>(row_block) << 32 | static_cast<unsigned>(block);
-    return static_cast<int>(mix(seed + 1, place) % static_cast<unsigned>(spread + 1)) -
-           spread / 2 + hot;
+    return static_cast<int>(mix(seed + 1, place) % static_cast<unsigned>(spread + 1)) - spread / 2 +
+           hot;
   }
   __host__ __device__ float value(int row, int k) const {
-    return values[choice(row, k)] *
-           ldexpf(1.0f, power(row / block_rows, k / block_columns));
+    return values[choice(row, k)] * ldexpf(1.0f, power(row / block_rows, k / block_columns));
   }
 };
 
@@ -88,10 +87,10 @@ static __global__ void write_elements(const spec s, std::uint8_t* bytes, std::ui
   unsigned byte = 0;
   for (int b = 0; b < 8; ++b) {
     const std::int64_t k = (first_bit + b) / s.bits;
-    const unsigned bit = row < s.rows && k < s.columns
-                             ? s.patterns[s.choice(row, static_cast<int>(k))] >>
-                                   ((first_bit + b) % s.bits)
-                             : static_cast<unsigned>(poison) >> b;
+    const unsigned bit =
+        row < s.rows && k < s.columns
+            ? s.patterns[s.choice(row, static_cast<int>(k))] >> ((first_bit + b) % s.bits)
+            : static_cast<unsigned>(poison) >> b;
     byte |= (bit & 1u) << b;
   }
   bytes[i] = static_cast<std::uint8_t>(byte);
@@ -193,12 +192,14 @@ static __global__ void write_before(const framed_output f, const finish how, voi
   int m = 0, n = 0;
   const bool inside = f.find(i, m, n);
   f.store(d, i,
-          inside && how.accumulate ? output_bits(f.kind, how.before(m, n)) : 0x01010101u * output_poison);
+          inside && how.accumulate ? output_bits(f.kind, how.before(m, n))
+                                   : 0x01010101u * output_poison);
 }
 
 /// The expected bits of every element of D, from sums in double: exact for these operands.
 static __global__ void write_expected(const float* a, const float* b, int depth,
-                                      const framed_output f, const finish how, std::uint32_t* bits) {
+                                      const framed_output f, const finish how,
+                                      std::uint32_t* bits) {
   const std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (i >= static_cast<std::int64_t>(f.rows) * f.columns) return;
   const int m = static_cast<int>(i / f.columns), n = static_cast<int>(i % f.columns);

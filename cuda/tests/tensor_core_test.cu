@@ -69,8 +69,8 @@ void compare_all(const tensor_core_answers::answer& known, bool print) {
   const auto host_b = matrix<B>(2, known.close, k, stride);
   const cuda::buffer<std::uint8_t> a(host_a), b(host_b);
   cuda::buffer<float> d(std::size_t{rows} * rows);
-  const std::string what = name(A) + " x " + name(B) + (known.close ? " close" : "") + ", K " +
-                           std::to_string(k);
+  const std::string what =
+      name(A) + " x " + name(B) + (known.close ? " close" : "") + ", K " + std::to_string(k);
   for (const tensor_core core : {hopper_fp8_promoted, hopper_fp8}) {
     d.fill(0xC5);
     cuda::gemm<element_of<A>, element_of<B>, output::float32>(
@@ -147,7 +147,8 @@ void compare_scaled(int m, int n, int k, tensor_core core, const std::string& wh
   const auto at = [n](int i, int j) { return static_cast<std::size_t>(i * n + j); };
   std::vector<float> model(at(m, 0));
   // The first rows only: the model takes its time.
-  const auto few = quantized_view<A>{a.view().elements, a.view().scales, 40, k, 1, scale_layout::linear};
+  const auto few =
+      quantized_view<A>{a.view().elements, a.view().scales, 40, k, 1, scale_layout::linear};
   gemm<A, B>(few, b.view(), matrix_view<float>{model.data(), 40, n, n}, core);
   const on_gpu<A> device_a(a);
   const on_gpu<B> device_b(b);

@@ -34,7 +34,8 @@ void refused(const char* what, Run run) {
   } catch (const std::runtime_error& thrown) {
     message = thrown.what();
   }
-  const bool nothing_ran = cudaGetLastError() == cudaSuccess && cudaDeviceSynchronize() == cudaSuccess;
+  const bool nothing_ran =
+      cudaGetLastError() == cudaSuccess && cudaDeviceSynchronize() == cudaSuccess;
   const std::vector<float> after = d.to_host();
   verdict(message.find("not built for this device") != std::string::npos && nothing_ran &&
               std::equal(after.begin(), after.end(), before.begin()),
@@ -80,8 +81,9 @@ int main() {
     right = d.to_host() == std::vector<float>(m * n, static_cast<float>(k));
   } catch (const error& thrown) {
     std::printf("fallback: %s\n", thrown.what());
-    right = std::string(thrown.what()).find("cudaErrorNoKernelImageForDevice") != std::string::npos ||
-            std::string(thrown.what()).find("cudaErrorUnsupportedPtxVersion") != std::string::npos;
+    right =
+        std::string(thrown.what()).find("cudaErrorNoKernelImageForDevice") != std::string::npos ||
+        std::string(thrown.what()).find("cudaErrorUnsupportedPtxVersion") != std::string::npos;
   }
   verdict(right, "gemm_packed");
   std::printf("%d passed, %d failed\n", passed, failed);

@@ -19,8 +19,8 @@ namespace halfbyte::cuda {
 /// A thread per element of a row: out[r, i] = in[r, columns[i]].
 template <class T>
 static __global__ void __launch_bounds__(256)
-    gather_rows(const T* in, std::int64_t in_stride, int rows, const int* columns, int count, T* out,
-                std::int64_t out_stride) {
+    gather_rows(const T* in, std::int64_t in_stride, int rows, const int* columns, int count,
+                T* out, std::int64_t out_stride) {
   const int i = static_cast<int>(blockIdx.x * 256 + threadIdx.x);
   if (i >= count) return;
   const int column = columns[i];
