@@ -177,28 +177,26 @@ void gemm(const quantized<A>& a, const quantized<B>& b, E&& d) {
   }
 }
 
+namespace detail {
+template <eigen_expression E, class Transform>
+void in_rows(E& x, const Transform& transform) {
+  if constexpr (eigen_rows<E>) return transform(view(x));
+  row_matrix rows = x.matrix();
+  transform(view(rows));
+  x.matrix() = rows;
+}
+}  // namespace detail
+
 /// `hadamard` of each n consecutive numbers of each row of a float matrix of any layout, in place.
 template <eigen_expression E>
   requires std::same_as<detail::scalar_of<E>, float>
 void hadamard(E&& x, int n, sign_vector signs = {}) {
-  if constexpr (eigen_rows<E>) {
-    hadamard(view(x), n, signs);
-  } else {
-    row_matrix rows = x.matrix();
-    hadamard(view(rows), n, signs);
-    x.matrix() = rows;
-  }
+  detail::in_rows(x, [&](matrix_view<float> rows) { hadamard(rows, n, signs); });
 }
 template <eigen_expression E>
   requires std::same_as<detail::scalar_of<E>, float>
 void inverse_hadamard(E&& x, int n, sign_vector signs = {}) {
-  if constexpr (eigen_rows<E>) {
-    inverse_hadamard(view(x), n, signs);
-  } else {
-    row_matrix rows = x.matrix();
-    inverse_hadamard(view(rows), n, signs);
-    x.matrix() = rows;
-  }
+  detail::in_rows(x, [&](matrix_view<float> rows) { inverse_hadamard(rows, n, signs); });
 }
 
 /// Compares expression y with expression x: see error.hpp.

@@ -86,6 +86,7 @@ namespace halfbyte::detail::baseline {
 #include <halfbyte/simd/hadamard.inc>
 #include <halfbyte/simd/product.inc>
 #include <halfbyte/simd/pairs.inc>
+#include <halfbyte/simd/scale.inc>
 #include <halfbyte/simd/block.inc>
 // clang-format on
 }  // namespace halfbyte::detail::baseline
@@ -109,6 +110,7 @@ namespace halfbyte::detail::avx2 {
 #include <halfbyte/simd/hadamard.inc>
 #include <halfbyte/simd/product.inc>
 #include <halfbyte/simd/pairs.inc>
+#include <halfbyte/simd/scale.inc>
 #include <halfbyte/simd/block.inc>
 // clang-format on
 }  // namespace halfbyte::detail::avx2
@@ -131,6 +133,7 @@ namespace halfbyte::detail::avx512 {
 #include <halfbyte/simd/hadamard.inc>
 #include <halfbyte/simd/product.inc>
 #include <halfbyte/simd/amx.inc>
+#include <halfbyte/simd/scale.inc>
 #include <halfbyte/simd/block.inc>
 // clang-format on
 }  // namespace halfbyte::detail::avx512

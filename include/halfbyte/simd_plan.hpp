@@ -71,8 +71,8 @@ inline constexpr bool vector_encode =
     !(rounding_traits<Rounding>::unbiased &&
       rounding_traits<Rounding>::bits > 23 - F.mantissa_bits);
 
-/// Where numbers go from one pattern of e2m1 to the next, as bits of floats: the pattern of x / d is
-/// how many of these |x| is above.
+/// Where numbers go from one pattern of e2m1 to the next, as bits of floats: the pattern of x / d
+/// is how many of these |x| is above.
 struct e2m1_steps {
   std::uint32_t below[7];   ///< of the patterns 1 to 7
   std::uint32_t passed[7];  ///< the same where numbers go up as soon as they leave the one below
