@@ -21,8 +21,8 @@ concept source = requires(const T x) {
 
 namespace detail {
 
-/// `encode` of what every source is unpacked to. By reference: of a copy g++ 12 loses parts where it
-/// aims at 32-bit x86.
+/// `encode` of what every source is unpacked to. By reference: of a copy g++ 12 loses parts where
+/// it aims at 32-bit x86.
 template <format F, rounding Rounding, overflow_policy Overflow>
 HALFBYTE_HD constexpr std::uint32_t encode_unpacked(const unpacked& x, const Rounding& rounding,
                                                     const Overflow& overflow,
