@@ -57,9 +57,11 @@ void encode(matrix_view<T> x, std::uint8_t* out, Rounding rounding = {}, Overflo
             std::uint64_t first_index = 0) {
   using number = std::remove_const_t<T>;
   constexpr format f = F;
-  if (x.stride == x.cols && x.cols * f.bits() % 8 == 0) x = {x.data, 1, x.rows * x.cols};
+  if (x.stride == x.cols && x.cols * f.bits() % 8 == 0) x = detail::as_one_row(x);
   const auto row_bytes = static_cast<std::ptrdiff_t>(packed_bytes(F, x.cols));
-  detail::for_each_piece(x.rows, x.cols, [&](std::ptrdiff_t i, std::ptrdiff_t j, std::ptrdiff_t n) {
+  const detail::strips cut(x.rows, x.cols);
+  cut.for_each([&](std::ptrdiff_t i, std::ptrdiff_t j) {
+    const std::ptrdiff_t n = smaller(cut.width, x.cols - j);
     const number* from = x.row(i) + j;
     std::uint8_t* to = out + i * row_bytes + j * f.bits() / 8;
     const std::uint64_t index = first_index + static_cast<std::uint64_t>(i * x.cols + j);
@@ -97,11 +99,11 @@ void encode(matrix_view<T> x, std::uint8_t* out, Rounding rounding = {}, Overflo
 template <format F>
 void decode(const std::uint8_t* packed, matrix_view<float> out) {
   constexpr format f = F;
-  if (out.stride == out.cols && out.cols * f.bits() % 8 == 0) {
-    out = {out.data, 1, out.rows * out.cols};
-  }
+  if (out.stride == out.cols && out.cols * f.bits() % 8 == 0) out = detail::as_one_row(out);
   const auto row_bytes = static_cast<std::ptrdiff_t>(packed_bytes(F, out.cols));
-  const auto piece = [&](std::ptrdiff_t i, std::ptrdiff_t j, std::ptrdiff_t n) {
+  const detail::strips cut(out.rows, out.cols);
+  cut.for_each([&](std::ptrdiff_t i, std::ptrdiff_t j) {
+    const std::ptrdiff_t n = smaller(cut.width, out.cols - j);
     const std::uint8_t* from = packed + i * row_bytes + j * f.bits() / 8;
     float* to = out.row(i) + j;
     if constexpr (detail::vector_format<F>) {
@@ -109,8 +111,7 @@ void decode(const std::uint8_t* packed, matrix_view<float> out) {
       if (detail::with_kernels(run)) return;
     }
     for (std::ptrdiff_t k = 0; k < n; ++k) to[k] = decode<f>(load_packed<f>(from, k));
-  };
-  detail::for_each_piece(out.rows, out.cols, piece);
+  });
 }
 
 }  // namespace halfbyte

@@ -51,34 +51,17 @@ std::ptrdiff_t strip_cols(std::ptrdiff_t cols) {
   return c * larger<std::ptrdiff_t>(chunk / c, 1);
 }
 
-/// A matrix cut into strips: rows of blocks, the long ones in pieces.
+/// A matrix cut into rows of blocks, the long ones in pieces.
 template <block_format B>
-struct strips {
-  std::ptrdiff_t height, width;  ///< of a strip, but at the edges
-  std::ptrdiff_t across, count;
-  std::ptrdiff_t grain;  ///< strips that are worth a thread's time
-
-  strips(std::ptrdiff_t rows, std::ptrdiff_t cols)
-      : height(B.block_rows(rows)),
-        width(smaller(16 * strip_cols<block_format(B)>(cols), larger<std::ptrdiff_t>(cols, 1))),
-        across(ceil_div(cols, width)),
-        count(B.grid_rows(rows) * across),
-        grain(ceil_div<std::ptrdiff_t>(1 << 14, height * width)) {}
-
-  /// The first row and column of strip `s`.
-  std::ptrdiff_t row(std::ptrdiff_t s) const { return s / across * height; }
-  std::ptrdiff_t col(std::ptrdiff_t s) const { return s % across * width; }
-};
+strips strips_of(std::ptrdiff_t rows, std::ptrdiff_t cols) {
+  return {rows, cols, B.block_rows(rows), 16 * strip_cols<block_format(B)>(cols)};
+}
 
 /// Whether the blocks of a matrix of whole blocks lie in one row, if `dense` says so of its data.
 template <block_format B>
 bool one_row(bool dense, std::ptrdiff_t cols) {
   return dense && B.rows == 1 && B.cols != 0 && cols % B.block_cols(1) == 0 &&
          cols * B.element.bits() % 8 == 0;
-}
-template <class T>
-matrix_view<T> as_one_row(matrix_view<T> x) {
-  return {x.data, 1, x.rows * x.cols};
 }
 template <block_format B, class Byte>
 quantized_view<B, Byte> as_one_row(quantized_view<B, Byte> q) {
@@ -91,15 +74,12 @@ quantized_view<B, Byte> as_one_row(quantized_view<B, Byte> q) {
 template <class T>
 unpacked largest_magnitude(matrix_view<const T> x) {
   if (x.stride == x.cols) x = as_one_row(x);
-  constexpr std::ptrdiff_t width = 1 << 14;
-  const std::ptrdiff_t across = ceil_div(x.cols, width);
-  const std::ptrdiff_t grain = ceil_div(width, smaller(width, larger<std::ptrdiff_t>(x.cols, 1)));
-  const std::ptrdiff_t parts = ceil_div(x.rows * across, grain);
-  std::vector<unpacked> largest(static_cast<std::size_t>(parts));
-  for_each_part(x.rows * across, grain, [&](std::ptrdiff_t first, std::ptrdiff_t last) {
-    unpacked& amax = largest[static_cast<std::size_t>(first / grain)];
+  const strips cut(x.rows, x.cols);
+  std::vector<unpacked> largest(static_cast<std::size_t>(ceil_div(cut.count, cut.grain)));
+  for_each_part(cut.count, cut.grain, [&](std::ptrdiff_t first, std::ptrdiff_t last) {
+    unpacked& amax = largest[static_cast<std::size_t>(first / cut.grain)];
     for (std::ptrdiff_t s = first; s < last; ++s) {
-      const matrix_view<const T> part = x.block(s / across, s % across * width, 1, width);
+      const matrix_view<const T> part = x.block(cut.row(s), cut.col(s), 1, cut.width);
       std::uint32_t bits = 0x7f800000u;
       if constexpr (vector_source<T>) {
         with_kernels([&](auto kernels) { bits = kernels.largest(part.data, part.cols); });
@@ -163,12 +143,9 @@ void dequantize_strip(quantized_view<B> q, std::ptrdiff_t i, std::ptrdiff_t j,
   }
 }
 
-/// The index of the first element of the block at (`i`, `j`) of the grid, and of those below it.
-template <block_format B>
-element_indices first_index(std::ptrdiff_t i, std::ptrdiff_t j, std::ptrdiff_t rows,
-                            std::ptrdiff_t cols) {
-  return {static_cast<std::uint64_t>(i * B.block_rows(rows) * cols + j * B.block_cols(cols)),
-          static_cast<std::uint64_t>(cols)};
+/// The indices of the elements from row `i` and column `k` on, of a matrix of `cols` columns.
+inline element_indices indices_from(std::ptrdiff_t i, std::ptrdiff_t k, std::ptrdiff_t cols) {
+  return {static_cast<std::uint64_t>(i * cols + k), static_cast<std::uint64_t>(cols)};
 }
 
 template <block_format B, class T, class Rounding, class Scale>
@@ -182,15 +159,11 @@ quantized<B> quantize_rows(matrix_view<const T> x, tensor_scaling tensor, const 
     out = as_one_row(out);
   }
   const block_plan<B> plan(tensor, rounding, rule);
-  const strips<B> cut(x.rows, x.cols);
-  for_each_part(cut.count, cut.grain, [&](std::ptrdiff_t first, std::ptrdiff_t last) {
-    for (std::ptrdiff_t s = first; s < last; ++s) {
-      const std::ptrdiff_t i = cut.row(s), k = cut.col(s);
-      quantize_strip<block_format(B)>(x.block(i, k, cut.height, cut.width), out, i / cut.height,
-                                      k / B.block_cols(x.cols), plan, rounding, rule,
-                                      {static_cast<std::uint64_t>(i * x.cols + k),
-                                       static_cast<std::uint64_t>(x.cols)});
-    }
+  const strips cut = strips_of<block_format(B)>(x.rows, x.cols);
+  cut.for_each([&](std::ptrdiff_t i, std::ptrdiff_t k) {
+    quantize_strip<block_format(B)>(x.block(i, k, cut.height, cut.width), out, i / cut.height,
+                                    k / B.block_cols(x.cols), plan, rounding, rule,
+                                    indices_from(i, k, x.cols));
   });
   return q;
 }
@@ -235,10 +208,9 @@ quantized<B> quantize_cols(matrix_view<const T> x, tensor_scaling tensor, const 
       const matrix_view<T> to{buffer.data(), from.cols, from.rows, stride};
       transpose(from, to);
       for (std::ptrdiff_t b = 0; b * r < to.rows; ++b) {
-        const std::ptrdiff_t i = s * together + b, j = k / c;
-        quantize_strip<block_format(B), T>(to.block(b * r, 0, r, to.cols), out, i, j, plan,
-                                           rounding, rule,
-                                           first_index<block_format(B)>(i, j, out.rows, out.cols));
+        const std::ptrdiff_t i = s * together + b;
+        quantize_strip<block_format(B), T>(to.block(b * r, 0, r, to.cols), out, i, k / c, plan,
+                                           rounding, rule, indices_from(i * r, k, out.cols));
       }
     }
   });
@@ -288,13 +260,10 @@ void dequantize(quantized_view<B> q, matrix_view<float> out) {
     out = detail::as_one_row(out);
   }
   const detail::dequantize_plan<B> plan(q.tensor_scale);
-  const detail::strips<B> cut(q.rows, q.cols);
-  detail::for_each_part(cut.count, cut.grain, [&](std::ptrdiff_t first, std::ptrdiff_t last) {
-    for (std::ptrdiff_t s = first; s < last; ++s) {
-      const std::ptrdiff_t i = cut.row(s), k = cut.col(s);
-      detail::dequantize_strip<block_format(B)>(q, i / cut.height, k / B.block_cols(q.cols), plan,
-                                                out.block(i, k, cut.height, cut.width));
-    }
+  const detail::strips cut = detail::strips_of<block_format(B)>(q.rows, q.cols);
+  cut.for_each([&](std::ptrdiff_t i, std::ptrdiff_t k) {
+    detail::dequantize_strip<block_format(B)>(q, i / cut.height, k / B.block_cols(q.cols), plan,
+                                              out.block(i, k, cut.height, cut.width));
   });
 }
 
@@ -322,7 +291,7 @@ void fake_quantize(matrix_view<T> x, matrix_view<float> out, Rounding rounding =
     view = detail::as_one_row(view);
     out = detail::as_one_row(out);
   }
-  const detail::strips<B> cut(view.rows, view.cols);
+  const detail::strips cut = detail::strips_of<block_format(B)>(view.rows, view.cols);
   const std::ptrdiff_t width = detail::strip_cols<block_format(B)>(view.cols);
   detail::for_each_part(cut.count, cut.grain, [&](std::ptrdiff_t first, std::ptrdiff_t last) {
     quantized<B> strip(smaller(cut.height, view.rows), smaller(width, view.cols));
@@ -334,9 +303,8 @@ void fake_quantize(matrix_view<T> x, matrix_view<float> out, Rounding rounding =
         q.rows = part.rows;
         q.cols = part.cols;
         q.tensor_scale = tensor.scale;
-        const element_indices index{static_cast<std::uint64_t>(i * view.cols + k),
-                                    static_cast<std::uint64_t>(view.cols)};
-        detail::quantize_strip<block_format(B)>(part, q, 0, 0, plan, rounding, rule, index);
+        detail::quantize_strip<block_format(B)>(part, q, 0, 0, plan, rounding, rule,
+                                                detail::indices_from(i, k, view.cols));
         const quantized_view<B> done{q.elements, q.scales, q.rows, q.cols, q.tensor_scale};
         detail::dequantize_strip<block_format(B)>(done, 0, 0, back,
                                                   out.block(i, k, cut.height, width));

@@ -206,18 +206,38 @@ void for_each_part(std::ptrdiff_t n, std::ptrdiff_t grain, const Function& f) {
   for (std::ptrdiff_t p = 0; p < parts; ++p) f(p * grain, smaller((p + 1) * grain, n));
 }
 
-/// Calls f(i, j, n) for the `n` columns from `j` on of row `i`, for all rows, long ones in pieces.
-template <class Function>
-void for_each_piece(std::ptrdiff_t rows, std::ptrdiff_t cols, const Function& f) {
-  constexpr std::ptrdiff_t width = 1 << 14;
-  const std::ptrdiff_t across = ceil_div(cols, width);
-  const std::ptrdiff_t grain = ceil_div(width, smaller(width, larger<std::ptrdiff_t>(cols, 1)));
-  for_each_part(rows * across, grain, [&](std::ptrdiff_t first, std::ptrdiff_t last) {
-    for (std::ptrdiff_t s = first; s < last; ++s) {
-      const std::ptrdiff_t j = s % across * width;
-      f(s / across, j, smaller(width, cols - j));
-    }
-  });
+/// Numbers that are worth a thread's time, and how many things of `numbers` numbers have that many.
+inline constexpr std::ptrdiff_t worth_a_thread = 1 << 14;
+constexpr std::ptrdiff_t grain_of(std::ptrdiff_t numbers) {
+  return ceil_div(worth_a_thread, larger<std::ptrdiff_t>(numbers, 1));
 }
+
+/// A matrix cut into strips of `height` rows, the long ones in pieces of `width` columns.
+struct strips {
+  std::ptrdiff_t height, width;  ///< of a strip, but at the edges
+  std::ptrdiff_t across, count, grain;
+
+  strips(std::ptrdiff_t rows, std::ptrdiff_t cols, std::ptrdiff_t most_rows,
+         std::ptrdiff_t most_cols)
+      : height(most_rows),
+        width(smaller(most_cols, larger<std::ptrdiff_t>(cols, 1))),
+        across(ceil_div(cols, width)),
+        count(ceil_div(rows, height) * across),
+        grain(grain_of(height * width)) {}
+  /// Pieces of rows.
+  strips(std::ptrdiff_t rows, std::ptrdiff_t cols) : strips(rows, cols, 1, worth_a_thread) {}
+
+  /// The first row and column of strip `s`.
+  std::ptrdiff_t row(std::ptrdiff_t s) const { return s / across * height; }
+  std::ptrdiff_t col(std::ptrdiff_t s) const { return s % across * width; }
+
+  /// Calls f(i, j) for the first row and column of every strip, in threads as for_each_part.
+  template <class Function>
+  void for_each(const Function& f) const {
+    for_each_part(count, grain, [&](std::ptrdiff_t first, std::ptrdiff_t last) {
+      for (std::ptrdiff_t s = first; s < last; ++s) f(row(s), col(s));
+    });
+  }
+};
 
 }  // namespace halfbyte::detail

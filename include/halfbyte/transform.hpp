@@ -21,8 +21,7 @@ void hadamard_rows(matrix_view<float> x, int n, sign_vector signs) {
   }
   const bool power_of_two = hadamard_base(n) == 1;
   const float scale = hadamard_scale(n);
-  const std::ptrdiff_t grain = ceil_div<std::ptrdiff_t>(1 << 14, larger<std::ptrdiff_t>(x.cols, 1));
-  for_each_part(x.rows, grain, [&](std::ptrdiff_t first, std::ptrdiff_t last) {
+  for_each_part(x.rows, grain_of(x.cols), [&](std::ptrdiff_t first, std::ptrdiff_t last) {
     bool done = false;
     with_kernels([&](auto kernels) {
       if (!power_of_two || n < kernels.word) return;

@@ -41,4 +41,12 @@ matrix_view(T*, std::ptrdiff_t, std::ptrdiff_t) -> matrix_view<T>;
 template <class T>
 matrix_view(T*, std::ptrdiff_t, std::ptrdiff_t, std::ptrdiff_t) -> matrix_view<T>;
 
+namespace detail {
+/// The same numbers as one row. Needs rows that follow each other in memory.
+template <class T>
+HALFBYTE_HD constexpr matrix_view<T> as_one_row(matrix_view<T> x) {
+  return {x.data, 1, x.rows * x.cols};
+}
+}  // namespace detail
+
 }  // namespace halfbyte
