@@ -137,16 +137,28 @@ row_matrix dequantize(const quantized<B>& q) {
   return dequantize<block_format(B)>(q.view());
 }
 
+namespace detail {
+/// Calls f(view) for the floats of x, or for a matrix of floats that is then cast into it; f finds
+/// the numbers of x there if it Reads them.
+template <bool Reads, eigen_expression E, class Function>
+void with_floats(E& x, const Function& f) {
+  if constexpr (eigen_rows<E> && std::same_as<scalar_of<E>, float>) {
+    f(view(x));
+  } else {
+    row_matrix floats(x.rows(), x.cols());
+    if constexpr (Reads) floats = x.matrix().template cast<float>();
+    f(view(floats));
+    x.matrix() = floats.template cast<scalar_of<E>>();
+  }
+}
+}  // namespace detail
+
 /// The numbers of q into a matrix, Map, Ref or Block of any layout and element type; each is the
 /// float, then cast. Needs out of q's size: throws std::invalid_argument otherwise.
 template <block_format B, eigen_expression E>
 void dequantize(const quantized<B>& q, E&& out) {
-  if constexpr (eigen_rows<E> && std::same_as<detail::scalar_of<E>, float>) {
-    dequantize<block_format(B)>(q, view(out));
-  } else {
-    detail::check_sizes(out.rows(), out.cols(), q.rows(), q.cols(), "dequantize");
-    out.matrix() = dequantize<block_format(B)>(q.view()).template cast<detail::scalar_of<E>>();
-  }
+  detail::with_floats<false>(
+      out, [&](matrix_view<float> floats) { dequantize<block_format(B)>(q.view(), floats); });
 }
 
 /// An expression through block format B and back: dequantize(quantize<B>(x)), block by block.
@@ -169,34 +181,21 @@ row_matrix gemm(const quantized<A>& a, const quantized<B>& b) {
 }
 template <block_format A, block_format B, eigen_expression E>
 void gemm(const quantized<A>& a, const quantized<B>& b, E&& d) {
-  if constexpr (eigen_rows<E> && std::same_as<detail::scalar_of<E>, float>) {
-    gemm<block_format(A), block_format(B)>(a.view(), b.view(), view(d));
-  } else {
-    detail::check_sizes(d.rows(), d.cols(), a.rows(), b.rows(), "gemm");
-    d.matrix() = gemm(a, b).template cast<detail::scalar_of<E>>();
-  }
+  detail::with_floats<false>(d, [&](matrix_view<float> floats) {
+    gemm<block_format(A), block_format(B)>(a.view(), b.view(), floats);
+  });
 }
-
-namespace detail {
-template <eigen_expression E, class Transform>
-void in_rows(E& x, const Transform& transform) {
-  if constexpr (eigen_rows<E>) return transform(view(x));
-  row_matrix rows = x.matrix();
-  transform(view(rows));
-  x.matrix() = rows;
-}
-}  // namespace detail
 
 /// `hadamard` of each n consecutive numbers of each row of a float matrix of any layout, in place.
 template <eigen_expression E>
   requires std::same_as<detail::scalar_of<E>, float>
 void hadamard(E&& x, int n, sign_vector signs = {}) {
-  detail::in_rows(x, [&](matrix_view<float> rows) { hadamard(rows, n, signs); });
+  detail::with_floats<true>(x, [&](matrix_view<float> rows) { hadamard(rows, n, signs); });
 }
 template <eigen_expression E>
   requires std::same_as<detail::scalar_of<E>, float>
 void inverse_hadamard(E&& x, int n, sign_vector signs = {}) {
-  detail::in_rows(x, [&](matrix_view<float> rows) { inverse_hadamard(rows, n, signs); });
+  detail::with_floats<true>(x, [&](matrix_view<float> rows) { inverse_hadamard(rows, n, signs); });
 }
 
 /// Compares expression y with expression x: see error.hpp.
