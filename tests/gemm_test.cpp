@@ -13,18 +13,11 @@
 #include <halfbyte/gemm.hpp>
 
 #include "instruction_sets.hpp"
+#include "normal.hpp"
 
 namespace hb = halfbyte;
 
 namespace {
-
-std::vector<float> normal(std::ptrdiff_t n, std::uint64_t seed) {
-  std::mt19937_64 random(seed);
-  std::normal_distribution<float> distribution;
-  std::vector<float> x(static_cast<std::size_t>(n));
-  for (float& v : x) v = distribution(random);
-  return x;
-}
 
 /// The numbers of q, all at once.
 template <hb::block_format B>

@@ -3,7 +3,6 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <random>
 #include <stdexcept>
 #include <vector>
 
@@ -11,20 +10,9 @@
 #include <halfbyte/transform.hpp>
 
 #include "instruction_sets.hpp"
+#include "normal.hpp"
 
 namespace hb = halfbyte;
-
-namespace {
-
-std::vector<float> normal(std::size_t n, std::uint64_t seed) {
-  std::mt19937_64 random(seed);
-  std::normal_distribution<float> distribution;
-  std::vector<float> x(n);
-  for (float& v : x) v = distribution(random);
-  return x;
-}
-
-}  // namespace
 
 TEST_CASE("the rows of every matrix are orthogonal and made of ones") {
   int orders = 0;
@@ -66,7 +54,7 @@ TEST_CASE("the inverse undoes the transform, signs included") {
   std::uint8_t bits[64];
   for (std::uint64_t i = 0; i < 64; ++i) bits[i] = hb::random_signs(5, 0, i);
   for (const int n : {1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 12, 20, 28, 40, 48, 80, 112}) {
-    const auto x = normal(static_cast<std::size_t>(n), 1);
+    const auto x = normal(n, 1);
     auto y = x;
     hb::hadamard(y.data(), n, {bits});
     hb::inverse_hadamard(y.data(), n, {bits});
@@ -93,7 +81,7 @@ TEST_CASE("matrices have the bits of the scalar transform, in every instruction 
   for (std::uint64_t i = 0; i < 512; ++i) bits[i] = hb::random_signs(6, 1, i);
   for (const int n : {1, 2, 4, 8, 12, 16, 20, 32, 64, 128, 256, 1024, 4096}) {
     const std::ptrdiff_t cols = 3 * n, rows = 3, stride = cols + 5;
-    const auto x = normal(static_cast<std::size_t>(rows * stride), 2);
+    const auto x = normal(rows * stride, 2);
     for (const bool inverse : {false, true}) {
       for (const hb::sign_vector signs : {hb::sign_vector{}, hb::sign_vector{bits}}) {
         auto expected = x;

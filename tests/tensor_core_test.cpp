@@ -4,7 +4,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
-#include <random>
 #include <stdexcept>
 #include <vector>
 
@@ -13,6 +12,7 @@
 #include <halfbyte/random.hpp>
 #include <halfbyte/tensor_core.hpp>
 
+#include "normal.hpp"
 #include "tensor_core_answers.hpp"
 
 namespace hb = halfbyte;
@@ -25,14 +25,6 @@ template <hb::format A = hb::e4m3, hb::format B = hb::e4m3>
 float dot(const std::vector<std::uint8_t>& a, const std::vector<std::uint8_t>& b,
           hb::tensor_core core = hb::hopper_fp8) {
   return hb::tensor_core_dot<A, B>(a.data(), b.data(), static_cast<std::ptrdiff_t>(a.size()), core);
-}
-
-std::vector<float> normal(std::ptrdiff_t n, std::uint64_t seed) {
-  std::mt19937_64 random(seed);
-  std::normal_distribution<float> distribution;
-  std::vector<float> x(static_cast<std::size_t>(n));
-  for (float& v : x) v = distribution(random);
-  return x;
 }
 
 }  // namespace
