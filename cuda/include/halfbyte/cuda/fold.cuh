@@ -160,32 +160,30 @@ static __global__ void __launch_bounds__(256)
 
 namespace detail {
 
-inline void check_fold(const block_scaled_matrix& in, const void* out, std::int64_t out_stride) {
+/// Queues `kernel`, a warp per row.
+template <class Folded>
+void queue_fold(void (*kernel)(block_scaled_matrix, Folded), const block_scaled_matrix& in,
+                const Folded& out, cudaStream_t stream) {
   if (in.columns % 32 != 0 || in.scales.blocks != in.columns / 32)
     throw std::invalid_argument("fold: a row is a whole number of blocks of 32");
-  if (in.stride_bytes % 16 != 0 || out_stride % 16 != 0 ||
+  if (in.stride_bytes % 16 != 0 || out.stride_bytes % 16 != 0 ||
       reinterpret_cast<std::uintptr_t>(in.data) % 16 != 0 ||
-      reinterpret_cast<std::uintptr_t>(out) % 16 != 0)
+      reinterpret_cast<std::uintptr_t>(out.data) % 16 != 0)
     throw std::invalid_argument("fold: rows are not 16-byte aligned");
+  check(cudaMemsetAsync(out.unfit_count, 0, sizeof(int), stream));
+  if (in.rows == 0) return;
+  kernel<<<static_cast<unsigned>((in.rows + 7) / 8), 256, 0, stream>>>(in, out);
+  check(cudaGetLastError());
 }
 
 }  // namespace detail
 
 /// Queues the folding of a packed MXFP4 matrix. Rows of both matrices 16-byte aligned.
 inline void fold(const block_scaled_matrix& in, const folded_matrix& out, cudaStream_t stream) {
-  detail::check_fold(in, out.data, out.stride_bytes);
-  check(cudaMemsetAsync(out.unfit_count, 0, sizeof(int), stream));
-  if (in.rows == 0) return;
-  fold_rows<<<static_cast<unsigned>((in.rows + 7) / 8), 256, 0, stream>>>(in, out);
-  check(cudaGetLastError());
+  detail::queue_fold(fold_rows, in, out, stream);
 }
-
 inline void fold(const block_scaled_matrix& in, const folded_blocks& out, cudaStream_t stream) {
-  detail::check_fold(in, out.data, out.stride_bytes);
-  check(cudaMemsetAsync(out.unfit_count, 0, sizeof(int), stream));
-  if (in.rows == 0) return;
-  fold_blocks<<<static_cast<unsigned>((in.rows + 7) / 8), 256, 0, stream>>>(in, out);
-  check(cudaGetLastError());
+  detail::queue_fold(fold_blocks, in, out, stream);
 }
 
 /// A thread per eight elements, the last of a row alone if they are fewer.
