@@ -90,6 +90,7 @@ struct minifloat {
     return ordered(a, b) && a.place() <= b.place();
   }
   HALFBYTE_HD friend constexpr bool operator>=(minifloat a, minifloat b) { return b <= a; }
+  // On the host alone: the standard's orderings are not device code, so the others stay.
   friend constexpr std::partial_ordering operator<=>(minifloat a, minifloat b) {
     if (!ordered(a, b)) return std::partial_ordering::unordered;
     return a.place() <=> b.place();
