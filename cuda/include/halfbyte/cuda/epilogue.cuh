@@ -64,28 +64,32 @@ inline __device__ bool scale_is_wide(float scale) {
   return !(scale == 0.0f || (magnitude >= 0x1p-80f && magnitude <= 0x1p80f));
 }
 
-/// The factors of a tile's M rows and N columns in shared memory, so that no warp waits for them
-/// when its sums are ready. `wide`: a row's factor needs double.
+/// A tile's place and the factors of its M rows and N columns in shared memory, so that no warp
+/// waits for them when its sums are ready. `wide`: a row's factor needs double.
 template <int M, int N>
 struct tile_factors {
-  float row[M], column[N];
-  int wide;
+  alignas(16) float row[M], column[N];
+  int first_row, first_column, wide;
 
   /// One warp fetches alpha · a[m] and b[n]; outside D the factors are zero.
-  __device__ void fetch(const epilogue& how, const output_matrix& d, int first_row,
-                        int first_column) {
+  __device__ void fetch(const epilogue& how, const output_matrix& d, int tile_row,
+                        int tile_column) {
     const int lane = static_cast<int>(threadIdx.x) % 32;
     bool any_wide = false;
 #pragma unroll
     for (int i = 0; i < M; i += 32) {
-      const float factor = how.alpha * how.a(first_row + i + lane, d.rows);
+      const float factor = how.alpha * how.a(tile_row + i + lane, d.rows);
       any_wide = any_wide || scale_is_wide(factor);
       row[i + lane] = factor;
     }
 #pragma unroll
-    for (int i = 0; i < N; i += 32) column[i + lane] = how.b(first_column + i + lane, d.columns);
+    for (int i = 0; i < N; i += 32) column[i + lane] = how.b(tile_column + i + lane, d.columns);
     any_wide = __any_sync(~0u, any_wide);
-    if (lane == 0) wide = any_wide;
+    if (lane == 0) {
+      first_row = tile_row;
+      first_column = tile_column;
+      wide = any_wide;
+    }
     __syncwarp();
   }
 };

@@ -45,13 +45,6 @@ inline bool fits_sm90(const operand_matrix& a, const operand_matrix& b) {
          fits_tensor_map(b.data, b.stride_bytes);
 }
 
-/// Enough tiles of 128 x 256 in pairs to fill the device?
-inline bool fills_device(const output_matrix& d) {
-  const std::int64_t pairs =
-      static_cast<std::int64_t>((d.rows + 255) / 256) * ((d.columns + 255) / 256);
-  return 2 * pairs >= device_facts::current().multiprocessors * 3 / 4;
-}
-
 /// Calls `run` with the smallest instruction width that holds `rows`, if there is one.
 template <class F>
 bool with_skinny_width(int rows, F run) {
@@ -130,20 +123,18 @@ void gemm(const operand_matrix& a, const operand_matrix& b, const output_matrix&
                                            how, stream);
   if constexpr (bits_of(A) == 8 && A != element::int8) {
     if (sums == accumulation::promoted)
-      return gemm_sm90_blockwise<A, B, O, sm90_tile_large, blockwise::unscaled>::launch(
+      return gemm_sm90_blockwise<A, B, O, sm90_tile_shared, blockwise::unscaled>::launch(
           a, {}, b, {}, d, how, stream);
   }
   if constexpr (A == element::e4m3 && B == element::e4m3) {
-    if (d.rows <= 64 && a.columns % 256 == 0 && detail::with_skinny_width(d.rows, [&](auto m) {
+    // A few rows more only where the weights are large.
+    const bool few = d.rows <= 8 || (d.rows <= 16 && b.stride_bytes * b.rows >= 32 << 20);
+    if (few && a.columns % 256 == 0 && detail::with_skinny_width(d.rows, [&](auto m) {
           gemm_sm90_skinny<false, m(), O>::launch(a, b, {}, nullptr, d, how, stream);
         }))
       return;
   }
-  if (detail::fills_device(d)) {
-    gemm_sm90<A, B, O, sm90_tile_large>::launch(a, b, d, how, stream);
-  } else {
-    gemm_sm90<A, B, O, sm90_tile_small>::launch(a, b, d, how, stream);
-  }
+  launch_gemm_sm90<A, B, O>(a, b, d, how, stream);
 }
 
 /// FP8 with a scale for each 1 x 128 block of A, and for each 128 x 128 or 1 x 128 block of B;
@@ -158,8 +149,8 @@ void gemm_blockwise(const operand_matrix& a, const block_scales& scale_a, const 
     return launch_gemm_sm80<A, 0, B, 0, O>(
         detail::as_blocks(a), {}, detail::as_blocks(b), {}, d, how, stream,
         detail::scaled_blocks<Scales>{scale_a, scale_b});
-  gemm_sm90_blockwise<A, B, O, sm90_tile_large, Scales>::launch(a, scale_a, b, scale_b, d, how,
-                                                                stream);
+  gemm_sm90_blockwise<A, B, O, sm90_tile_shared, Scales>::launch(a, scale_a, b, scale_b, d, how,
+                                                                 stream);
 }
 
 /// MXFP4 × MXFP4 at the speed of FP8: `a` and `b` as `fold` made them from `packed_a`, `packed_b`.

@@ -228,20 +228,20 @@ struct gemm_sm90_skinny {
       wgmma_fence();
 #pragma unroll
       for (int j = 0; j < 8; ++j) {
-        const std::uint64_t b = wgmma_descriptor(
-            activations + static_cast<std::uint32_t>(j / 4 * M * 128 + j % 4 * 32));
+        const std::uint64_t b =
+            wgmma_descriptor(activations + static_cast<std::uint32_t>(j / 4 * M * 128), j % 4);
         if constexpr (Packed) {
           wgmma_registers<M>::run(sum, decoded[j], b, 1);
         } else {
-          const std::uint64_t a = wgmma_descriptor(
-              weights + static_cast<std::uint32_t>(j / 4 * tile_n * 128 + j % 4 * 32));
+          const std::uint64_t a =
+              wgmma_descriptor(weights + static_cast<std::uint32_t>(j / 4 * tile_n * 128), j % 4);
           wgmma<element::e4m3, element::e4m3, M>::run(sum, a, b, 1);
         }
       }
       wgmma_commit();
       wgmma_wait<0>();
       wgmma_settle(sum);
-      ring.template release<1>(stage);
+      ring.release(stage);
     }
   }
 

@@ -60,7 +60,7 @@ void prepare_kernel() {
 /// Queues K on `blocks` blocks in clusters of the given shape.
 template <class K>
 void launch_kernel(const typename K::arguments& arguments, dim3 blocks, cudaStream_t stream,
-                   dim3 cluster_shape) {
+                   dim3 cluster_shape = dim3(1)) {
   cudaLaunchAttribute cluster{};
   cluster.id = cudaLaunchAttributeClusterDimension;
   cluster.val.clusterDim = {cluster_shape.x, cluster_shape.y, cluster_shape.z};

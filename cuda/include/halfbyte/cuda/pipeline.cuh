@@ -9,8 +9,7 @@ namespace halfbyte::cuda {
 /// A ring of stages in shared memory between the warp that loads and the warps that multiply.
 ///
 /// Each stage has two barriers: `full` ends its phase when the loader has arrived and its bytes
-/// are in, `empty` when every multiplying warp that reads the stage has arrived. In a cluster a
-/// block's loads also land in its peers, so `empty` counts the peers' warps too.
+/// are in, `empty` when every multiplying warp that reads the stage has arrived.
 template <int Stages>
 struct pipeline {
   std::uint32_t barriers;  // 2 * Stages of them, 8 bytes each, in shared memory
@@ -28,16 +27,10 @@ struct pipeline {
     ptx::fence_mbarrier_init();
   }
 
-  /// Called by whole warps: each gives the stage back to the loaders of `Blocks` blocks.
-  template <int Blocks>
+  /// Called by whole warps: each gives the stage back to the loader.
   __device__ void release(int stage) const {
-    const std::uint32_t lane = threadIdx.x % 32;
     __syncwarp();
-    if constexpr (Blocks == 1) {
-      if (lane == 0) ptx::mbarrier_arrive(empty(stage));
-    } else {
-      if (lane < Blocks) ptx::mbarrier_arrive_remote(empty(stage), lane);
-    }
+    if (threadIdx.x % 32 == 0) ptx::mbarrier_arrive(empty(stage));
   }
 };
 
@@ -52,6 +45,11 @@ struct ring_position {
       stage = 0;
       parity ^= 1;
     }
+  }
+  __device__ void advance(int steps) {
+    const int passed = stage + steps;
+    stage = passed % Stages;
+    parity ^= static_cast<std::uint32_t>(passed / Stages) & 1u;
   }
 };
 

@@ -13,6 +13,15 @@ inline __device__ std::uint32_t shared_address(const void* p) {
   return static_cast<std::uint32_t>(__cvta_generic_to_shared(p));
 }
 
+/// What lane 0 has. Of a value that all lanes agree on this makes one that the compiler knows to be
+/// uniform: addresses and descriptors that follow from it take uniform registers and instructions.
+template <class T>
+inline __device__ T broadcast(T value) {
+  return __shfl_sync(~0u, value, 0);
+}
+
+inline __device__ int warp_index() { return broadcast(static_cast<int>(threadIdx.x) / 32); }
+
 // Barriers in shared memory (sm_90): a phase ends when every expected arrival and byte is in.
 
 inline __device__ void mbarrier_init(std::uint32_t barrier, std::uint32_t arrivals) {
@@ -26,19 +35,6 @@ inline __device__ void fence_mbarrier_init() {
 
 inline __device__ void mbarrier_arrive(std::uint32_t barrier) {
   asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(barrier) : "memory");
-}
-
-/// Arrives at the barrier that lies at the same offset in another block of the cluster.
-///
-/// Not `.release.cluster`, which costs a fence of the whole GPU's memory each time: what this
-/// orders is reads by the tensor cores, which the caller has waited for.
-inline __device__ void mbarrier_arrive_remote(std::uint32_t barrier, std::uint32_t block) {
-  asm volatile(
-      "{\n .reg .b32 remote;\n"
-      " mapa.shared::cluster.u32 remote, %0, %1;\n"
-      " mbarrier.arrive.shared::cluster.b64 _, [remote];\n}" ::"r"(barrier),
-      "r"(block)
-      : "memory");
 }
 
 inline __device__ void mbarrier_arrive_expect_tx(std::uint32_t barrier, std::uint32_t bytes) {
@@ -86,30 +82,12 @@ inline __device__ void tma_load(std::uint32_t target, const CUtensorMap& map, in
       : "memory");
 }
 
-/// Writes the same box, and completes on the same barrier, in every block of `mask`.
-inline __device__ void tma_load_multicast(std::uint32_t target, const CUtensorMap& map, int column,
-                                          int row, std::uint32_t barrier, std::uint16_t mask,
-                                          keep policy) {
-  asm volatile(
-      "cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes"
-      ".multicast::cluster.L2::cache_hint [%0], [%1, {%2, %3}], [%4], %5, %6;" ::"r"(target),
-      "l"(&map), "r"(column), "r"(row), "r"(barrier), "h"(mask),
-      "l"(static_cast<std::uint64_t>(policy))
-      : "memory");
-}
-
 /// Orders this thread's ordinary stores to shared memory before the copy engine's reads.
 inline __device__ void fence_proxy_async() {
   asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
 }
 
 // Clusters (sm_90) and registers (sm_90a).
-
-inline __device__ std::uint32_t cluster_rank() {
-  std::uint32_t rank;
-  asm("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
-  return rank;
-}
 
 inline __device__ void cluster_arrive() {
   asm volatile("barrier.cluster.arrive.release.aligned;" ::: "memory");
@@ -206,6 +184,25 @@ inline __device__ float from_float16(std::uint16_t pattern) {
   return d;
 }
 
+// Copies to shared memory by single threads (sm_80), on their way until a barrier says that they
+// are there.
+
+inline __device__ void copy_async_4(std::uint32_t target, const void* source) {
+  asm volatile("cp.async.ca.shared.global [%0], [%1], 4;" ::"r"(target), "l"(source) : "memory");
+}
+
+/// Of the 16 bytes the first `bytes` are read and the others are zero.
+inline __device__ void copy_async_16(std::uint32_t target, const void* source, int bytes) {
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(target), "l"(source),
+               "r"(bytes)
+               : "memory");
+}
+
+/// Arrives at the barrier when all of this thread's copies so far are there.
+inline __device__ void copy_async_arrive(std::uint32_t barrier) {
+  asm volatile("cp.async.mbarrier.arrive.noinc.shared::cta.b64 [%0];" ::"r"(barrier) : "memory");
+}
+
 inline __device__ uint4 load_shared(std::uint32_t address) {
   uint4 v;
   asm volatile("ld.shared.v4.u32 {%0, %1, %2, %3}, [%4];"
@@ -225,6 +222,10 @@ inline __device__ float load_shared_float(std::uint32_t address) {
   float v;
   asm volatile("ld.shared.f32 %0, [%1];" : "=f"(v) : "r"(address) : "memory");
   return v;
+}
+
+inline __device__ void store_shared(std::uint32_t address, float a) {
+  asm volatile("st.shared.f32 [%0], %1;" ::"r"(address), "f"(a) : "memory");
 }
 
 inline __device__ void store_shared(std::uint32_t address, float a, float b) {
