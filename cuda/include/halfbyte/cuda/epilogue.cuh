@@ -66,10 +66,15 @@ inline __device__ bool scale_is_wide(float scale) {
 
 /// A tile's place and the factors of its M rows and N columns in shared memory, so that no warp
 /// waits for them when its sums are ready. `wide`: a row's factor needs double.
+///
+/// The columns lie so that the four of a thread in two neighbouring groups of eight are one word of
+/// 16 bytes: `place` of column 8j + 2q + e is 16 (j/2) + 4q + 2 (j%2) + e.
 template <int M, int N>
 struct tile_factors {
   alignas(16) float row[M], column[N];
   int first_row, first_column, wide;
+
+  static __device__ int place(int c) { return c / 16 * 16 + c % 8 / 2 * 4 + c / 8 % 2 * 2 + c % 2; }
 
   /// One warp fetches alpha · a[m] and b[n]; outside D the factors are zero.
   __device__ void fetch(const epilogue& how, const output_matrix& d, int tile_row,
@@ -83,7 +88,8 @@ struct tile_factors {
       row[i + lane] = factor;
     }
 #pragma unroll
-    for (int i = 0; i < N; i += 32) column[i + lane] = how.b(tile_column + i + lane, d.columns);
+    for (int i = 0; i < N; i += 32)
+      column[place(i + lane)] = how.b(tile_column + i + lane, d.columns);
     any_wide = __any_sync(~0u, any_wide);
     if (lane == 0) {
       first_row = tile_row;
@@ -94,16 +100,18 @@ struct tile_factors {
   }
 };
 
-/// How a warp of a warpgroup writes its 16 x N accumulators, slab by slab through shared memory.
+/// How a warp of a warpgroup writes its 16 x N accumulators of each of the tile's blocks of 64
+/// rows, slab by slab through shared memory.
 ///
-/// Inside D, with rows of 16-byte multiples: 16 rows of 128 bytes are turned into 16 bytes per
-/// lane. This path is short and straight, because every tile runs it and its instructions are
-/// fetched anew each time. Everything else (edges, bias, D += , extreme scales) goes one element
-/// per lane. No warp waits for another. All loops that index registers are unrolled.
-template <output O, int N, int Slabs = 2>
+/// A slab is 16 rows of 128 bytes, which the copy engine writes while the warp goes on. This path
+/// is short and straight, because every tile runs it and its instructions are fetched anew each
+/// time, and touches shared memory little, because the tensor cores read it at the same time.
+/// Everything else (rows that are not 16-byte aligned, bias, D += , extreme scales) goes one
+/// element per lane. No warp waits for another. All loops that index registers are unrolled.
+template <output O, int M, int N>
 struct warp_writer {
-  static constexpr int slab_bytes = 16 * 128;
-  static constexpr int shared_bytes = Slabs * slab_bytes;
+  using factors = tile_factors<M, N>;
+  static constexpr int shared_bytes = 16 * 128;
   static constexpr int slab_columns = 128 / bytes_of(O);
   static constexpr int slabs = N / slab_columns;
   static constexpr int sums = slab_columns / 2;  // of this thread in a slab
@@ -111,87 +119,99 @@ struct warp_writer {
 
   const epilogue& how;
   const output_matrix& d;
-  std::uint32_t shared;                     // this warp's slabs, 128-byte aligned
-  const float *row_factor, *column_factor;  // of the warp's first row and column
-  bool wide;
-  int row, column;  // of the warp's first element
+  const CUtensorMap* map;  // of D in slabs; null: not by the copy engine
+  std::uint32_t shared;    // this warp's slab, 1024-byte aligned
+  const factors& tile;
+  int line;  // of the tile: the warp's first
 
-  template <class T>
-  __device__ void write(const T (&sum)[N / 2]) const {
-    const auto address = reinterpret_cast<std::uintptr_t>(d.data) |
-                         static_cast<std::uintptr_t>(d.stride * bytes_of(O));
-    const bool inside = row + 16 <= d.rows && column + N <= d.columns;
-    if (inside && address % 16 == 0 && how.bias == nullptr && !how.accumulate && !wide) {
-      write_straight(sum);
+  template <int Blocks, class T>
+  __device__ void write(const T (&sum)[Blocks][N / 2]) const {
+    if (map != nullptr && tile.wide == 0) {
+      if (how.b.scale != nullptr) {
+        write_slabs<true>(sum);
+      } else {
+        write_slabs<false>(sum);
+      }
     } else {
-      write_elements(sum);
+      wait_for_slab();
+#pragma unroll
+      for (int i = 0; i < Blocks; ++i) write_elements(sum[i], line + 64 * i);
     }
+  }
+
+  /// The copy engine has read all that this warp gave it.
+  static __device__ void wait_for_slab() {
+    if (lane() == 0) ptx::tma_store_wait_read<0>();
+    __syncwarp();
   }
 
  private:
   static __device__ int lane() { return static_cast<int>(threadIdx.x) % 32; }
 
-  template <class T>
-  __device__ void write_straight(const T (&sum)[N / 2]) const {
-    const float upper = row_factor[lane() / 4], lower = row_factor[lane() / 4 + 8];
-    const float2* factor = reinterpret_cast<const float2*>(column_factor) + lane() % 4;
-    std::uint32_t written[4], read[4];
-    unsigned char* target[4];
+  template <bool ScaledColumns, int Blocks, class T>
+  __device__ void write_slabs(const T (&sum)[Blocks][N / 2]) const {
+    std::uint32_t written[4];
 #pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      const int line = 4 * i + lane() / 8;
-      read[i] = shared + place(line, lane() % 8);
+    for (int i = 0; i < 4; ++i)
       written[i] = shared + (O == output::float32
                                  ? place(lane() / 4, 2 * i + lane() % 4 / 2) + lane() % 2 * 8u
                                  : place(lane() % 16, 2 * i + lane() / 16));
-      target[i] = static_cast<unsigned char*>(d.data) +
-                  ((row + line) * d.stride + column) * bytes_of(O) + lane() % 8 * 16;
-    }
 #pragma unroll
     for (int slab = 0; slab < slabs; ++slab) {
-      const std::uint32_t buffer = static_cast<std::uint32_t>(slab % Slabs * slab_bytes);
-      float value[sums];
+      float columns[sums / 2];
+      if constexpr (ScaledColumns) {
+        const auto* from = reinterpret_cast<const float4*>(tile.column + slab * slab_columns);
 #pragma unroll
-      for (int i = 0; i < sums; i += 4) {
-        const float2 columns = factor[slab * slab_columns / 2 + i];
-        const T* s = sum + slab * sums + i;
-        value[i] = static_cast<float>(s[0]) * upper * columns.x;
-        value[i + 1] = static_cast<float>(s[1]) * upper * columns.y;
-        value[i + 2] = static_cast<float>(s[2]) * lower * columns.x;
-        value[i + 3] = static_cast<float>(s[3]) * lower * columns.y;
+        for (int i = 0; i < sums / 8; ++i)
+          *reinterpret_cast<float4*>(columns + 4 * i) = from[4 * i + lane() % 4];
       }
 #pragma unroll
-      for (int i = 0; i < 4; ++i) {
-        if constexpr (O == output::float32) {
-          const std::uint32_t at = written[i] + buffer;
-          ptx::store_shared(at, value[4 * i], value[4 * i + 1]);
-          ptx::store_shared(at + 8 * 128, value[4 * i + 2], value[4 * i + 3]);
-        } else {
-          const float* v = value + 8 * i;
-          ptx::stmatrix_x4(written[i] + buffer, packed(v[0], v[1]), packed(v[2], v[3]),
-                           packed(v[4], v[5]), packed(v[6], v[7]));
+      for (int block = 0; block < Blocks; ++block) {
+        const int first = line + 64 * block;
+        if (tile.first_row + first >= d.rows) break;
+        const float upper = tile.row[first + lane() / 4], lower = tile.row[first + lane() / 4 + 8];
+        float value[sums];
+#pragma unroll
+        for (int i = 0; i < sums; ++i) {
+          value[i] = static_cast<float>(sum[block][slab * sums + i]) * (i % 4 < 2 ? upper : lower);
+          if constexpr (ScaledColumns) value[i] *= columns[i / 4 * 2 + i % 2];
+        }
+        wait_for_slab();
+#pragma unroll
+        for (int i = 0; i < 4; ++i) {
+          if constexpr (O == output::float32) {
+            ptx::store_shared(written[i], value[4 * i], value[4 * i + 1]);
+            ptx::store_shared(written[i] + 8 * 128, value[4 * i + 2], value[4 * i + 3]);
+          } else {
+            const float* v = value + 8 * i;
+            ptx::stmatrix_x4(written[i], packed(v[0], v[1]), packed(v[2], v[3]), packed(v[4], v[5]),
+                             packed(v[6], v[7]));
+          }
+        }
+        ptx::fence_proxy_async();
+        __syncwarp();
+        if (lane() == 0) {
+          ptx::tma_store(*map, tile.first_column + slab * slab_columns, tile.first_row + first,
+                         shared, ptx::keep::briefly);
+          ptx::tma_store_commit();
         }
       }
-      __syncwarp();
-#pragma unroll
-      for (int i = 0; i < 4; ++i)
-        __stcs(reinterpret_cast<uint4*>(target[i] + slab * 128),
-               ptx::load_shared(read[i] + buffer));
-      if constexpr (Slabs == 1) __syncwarp();
     }
   }
 
-  /// Byte of the 16-byte chunk of a line in a slab; chunks are swizzled against bank conflicts.
+  /// Byte of the 16-byte chunk of a line in a slab; chunks are swizzled as the copy engine does,
+  /// against bank conflicts.
   static __device__ std::uint32_t place(int line, int chunk) {
     return static_cast<std::uint32_t>(line * 128 + ((chunk ^ (line % 8)) << 4));
   }
 
   /// 32 columns at a time as floats in shared memory; then a lane per column, row by row.
   template <class T>
-  __device__ void write_elements(const T (&sum)[N / 2]) const {
+  __device__ void write_elements(const T (&sum)[N / 2], int first) const {
+    const int row = tile.first_row + first;
 #pragma unroll
     for (int part = 0; part < N / 32; ++part) {
-      const int n = column + 32 * part + lane();
+      const int n = tile.first_column + 32 * part + lane();
       if (n - lane() >= d.columns) break;
 #pragma unroll
       for (int i = 0; i < 16; i += 2) {
@@ -201,25 +221,24 @@ struct warp_writer {
                           static_cast<float>(sum[16 * part + i + 1]));
       }
       __syncwarp();
-      const float factor = column_factor[32 * part + lane()];
+      const float factor = tile.column[factors::place(32 * part + lane())];
       const float bias = how.bias != nullptr && n < d.columns ? how.bias[n] : 0.0f;
 #pragma unroll 1
-      for (int line = 0; line < 16 && row + line < d.rows; ++line) {
-        const float total =
-            ptx::load_shared_float(shared + place(line, lane() / 4) + lane() % 4 * 4u);
-        if (n < d.columns) write_element(line, n, total, factor, bias);
+      for (int i = 0; i < 16 && row + i < d.rows; ++i) {
+        const float total = ptx::load_shared_float(shared + place(i, lane() / 4) + lane() % 4 * 4u);
+        if (n < d.columns) write_element(row + i, n, total, tile.row[first + i], factor, bias);
       }
       __syncwarp();
     }
   }
 
-  __device__ void write_element(int line, int n, float total, float factor, float bias) const {
-    const float scale = row_factor[line];
-    float value = wide ? static_cast<float>(static_cast<double>(total) * scale * factor)
-                       : total * scale * factor;
+  __device__ void write_element(int m, int n, float total, float scale, float factor,
+                                float bias) const {
+    float value = tile.wide != 0 ? static_cast<float>(static_cast<double>(total) * scale * factor)
+                                 : total * scale * factor;
     if (how.bias != nullptr) value += bias;
-    if (how.accumulate) value += load_output<O>(d, row + line, n);
-    store_output<O>(d, row + line, n, value);
+    if (how.accumulate) value += load_output<O>(d, m, n);
+    store_output<O>(d, m, n, value);
   }
 
   static __device__ std::uint32_t packed(float low, float high) {

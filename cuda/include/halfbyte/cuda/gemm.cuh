@@ -96,13 +96,16 @@ template <element A, int BlockA, output O>
 void multiply_unfit(const block_scaled_matrix& a, const row_selection& rows_a,
                     const block_scaled_matrix& b, const row_selection& rows_b,
                     const output_matrix& d, const epilogue& how, cudaStream_t stream) {
+  if (rows_a.list == nullptr && rows_b.list == nullptr) return;
   epilogue rest = how;
   if (rest.accumulate) rest.bias = nullptr;
   launch_gemm_sm80<A, BlockA, element::e2m1, 32, O>(a, rows_a, b, rows_b, d, rest, stream);
 }
 
+/// No rows where the count is null.
 template <class Folded>
 row_selection unfit_rows(const Folded& m) {
+  if (m.unfit_count == nullptr) return {};
   return {m.unfit_rows, m.unfit_count, m.unfit};
 }
 
@@ -146,9 +149,9 @@ void gemm_blockwise(const operand_matrix& a, const block_scales& scale_a, const 
   detail::check_shapes("gemm_blockwise", a.rows, a.columns, b.rows, b.columns, d);
   if (d.rows == 0 || d.columns == 0) return;
   if (!detail::fits_sm90(a, b))
-    return launch_gemm_sm80<A, 0, B, 0, O>(
-        detail::as_blocks(a), {}, detail::as_blocks(b), {}, d, how, stream,
-        detail::scaled_blocks<Scales>{scale_a, scale_b});
+    return launch_gemm_sm80<A, 0, B, 0, O>(detail::as_blocks(a), {}, detail::as_blocks(b), {}, d,
+                                           how, stream,
+                                           detail::scaled_blocks<Scales>{scale_a, scale_b});
   gemm_sm90_blockwise<A, B, O, sm90_tile_shared, Scales>::launch(a, scale_a, b, scale_b, d, how,
                                                                  stream);
 }
@@ -157,8 +160,9 @@ void gemm_blockwise(const operand_matrix& a, const block_scales& scale_a, const 
 ///
 /// The rows that could not be folded are multiplied from their packed form by a second kernel, which
 /// leaves at once where there is none. It is slow: where `fold` counts rows at all, and the host may
-/// know, `unpack` and a bfloat16 `gemm` are faster (cuda/README.md). Scales of the operands are
-/// theirs; `how.a` and `how.b` must be unset.
+/// know, `unpack` and a bfloat16 `gemm` are faster (cuda/README.md). Where both counts were seen to be
+/// 0, set them to null, and the second kernel is left out. Scales of the operands are theirs; `how.a`
+/// and `how.b` must be unset.
 template <output O>
 void gemm_mxfp4(const folded_matrix& a, const block_scaled_matrix& packed_a, const folded_matrix& b,
                 const block_scaled_matrix& packed_b, const output_matrix& d, const epilogue& how,
@@ -221,7 +225,6 @@ void gemm_packed_weights(const operand_matrix& a, const block_scaled_matrix& b,
                                              detail::rows_of(how, first), stream);
     });
   }
-  if (rows.unfit_count == nullptr) return;
   detail::multiply_unfit<element::e4m3, 0, O>(detail::as_blocks(a), {}, b, detail::unfit_rows(rows),
                                               d, how, stream);
 }

@@ -8,6 +8,7 @@
 #include <halfbyte/cuda/element.cuh>
 #include <halfbyte/cuda/epilogue.cuh>
 #include <halfbyte/cuda/error.cuh>
+#include <halfbyte/cuda/launch.cuh>
 #include <halfbyte/cuda/ptx.cuh>
 
 namespace halfbyte::cuda {
@@ -48,6 +49,8 @@ struct gemm_sm80 {
   };
 
   static __device__ void run(const arguments& p) {
+    ptx::let_next_kernel_start();
+    ptx::wait_for_earlier_kernels();
     // A row of A that is selected leaves B whole, and the other way round.
     if (p.rows_b.list == nullptr) return run(p, p.rows_a, {}, nullptr);
     if (p.rows_a.list != nullptr) run(p, p.rows_a, {}, nullptr);
@@ -176,10 +179,10 @@ void launch_gemm_sm80(const block_scaled_matrix& a, const row_selection& rows_a,
   if (tiles == 0) return;
   const bool selected = rows_a.list != nullptr || rows_b.list != nullptr;
   const std::int64_t most = selected ? 256 : 65535 * 8;
-  fallback_entry<kernel>
-      <<<static_cast<unsigned>(tiles < most ? tiles : most), kernel::threads, 0, stream>>>(
-          {a, b, rows_a, rows_b, how, d, blocks});
-  check(cudaGetLastError());
+  static thread_local early_start early;
+  queue_kernel(fallback_entry<kernel>, dim3(static_cast<unsigned>(tiles < most ? tiles : most)),
+               kernel::threads, 0, dim3(1), early(fallback_entry<kernel>), stream,
+               {a, b, rows_a, rows_b, how, d, blocks});
 }
 
 }  // namespace halfbyte::cuda

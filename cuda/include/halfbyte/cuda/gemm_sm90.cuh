@@ -20,30 +20,36 @@ struct gemm_sm90 {
   static constexpr int threads = Tile::threads, blocks_per_multiprocessor = 1;
 
   using multiply = wgmma<A, B, Tile::n>;
-  using writer = warp_writer<O, Tile::n, 1>;
+  using writer = warp_writer<O, Tile::m, Tile::n>;
   using arguments = sm90_arguments;
 
   static constexpr int k_elements = Tile::k_bytes / bytes_of(A);
   static constexpr int shared_bytes =
       Tile::ring_bytes + Tile::multiplying_warps * writer::shared_bytes + 1024;
   static_assert(shared_bytes <= 232448 - 4096);
-  static_assert(bytes_of(A) == bytes_of(B) && Tile::tiles_at_once == 2);
+  static_assert(bytes_of(A) == bytes_of(B) && Tile::groups == 1);
 
   static __device__ void run(const arguments& p) {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
     extern __shared__ unsigned char dynamic[];
-    __shared__ block_state<Tile> state;
+    __shared__ alignas(8) std::uint64_t barriers[2 * Tile::stages];
+    __shared__ factor_state<Tile> factors[2];
     const std::uint32_t ring_memory = (ptx::shared_address(dynamic) + 1023u) & ~1023u;
-    state.start(p);
+    const typename Tile::ring ring{ptx::shared_address(barriers)};
+    if (threadIdx.x == 0) {
+      ring.initialise(1, 4 * Tile::groups);
+      for (const factor_state<Tile>& f : factors) f.initialise();
+    }
+    start_block(p);
     const int warp = ptx::warp_index();
     if (warp >= Tile::multiplying_warps) {
       ptx::register_limit_decrease<40>();
       if (threadIdx.x == Tile::multiplying_threads)
-        load_tiles<Tile>(p, state.ring(), ring_memory, k_elements);
-      if (warp == Tile::multiplying_warps + 1) load_factors(p, state);
+        load_tiles<Tile>(p, ring, ring_memory, k_elements);
+      if (warp == Tile::multiplying_warps + 1) load_factors(p, factors);
     } else {
       ptx::register_limit_increase<232>();
-      multiply_tiles(p, state, ring_memory, warp);
+      multiply_tiles(p, ring, ring_memory, factors[warp / 4], warp);
     }
 #endif
   }
@@ -52,22 +58,32 @@ struct gemm_sm90 {
   static void launch(const operand_matrix& a, const operand_matrix& b, const output_matrix& d,
                      const epilogue& how, cudaStream_t stream, int band = 0) {
     prepare_kernel<gemm_sm90>();
-    const arguments p = make_sm90_arguments<Tile>(A, a, B, b, d, how, band);
-    launch_kernel<gemm_sm90>(p, persistent_blocks(p.order), stream);
+    const arguments p = make_sm90_arguments<Tile, O>(A, a, B, b, d, how, band);
+    launch_on_tiles<gemm_sm90>(p, stream);
   }
 
  private:
-  static __device__ void multiply_tiles(const arguments& p, const block_state<Tile>& state,
-                                        std::uint32_t ring_memory, int warp) {
-    const typename Tile::ring ring{ptx::broadcast(state.ring().barriers)};
+  /// One warp: the factors of each tile, while it is multiplied.
+  static __device__ void load_factors(const arguments& p, factor_state<Tile> (&factors)[2]) {
+    ring_position<2> at;
+    for (tile_walk<Tile> tile{p.order}; tile.find(); tile.advance()) {
+      factors[at.stage].fetch(p, tile, at.parity);
+      at.advance();
+    }
+  }
+
+  static __device__ void multiply_tiles(const arguments& p, typename Tile::ring ring,
+                                        std::uint32_t ring_memory,
+                                        const factor_state<Tile>& factors, int warp) {
+    ring.barriers = ptx::broadcast(ring.barriers);
     const int group = warp / 4;
-    const std::uint32_t slabs =
+    const std::uint32_t slab =
         ring_memory + Tile::ring_bytes + static_cast<std::uint32_t>(warp * writer::shared_bytes);
     // Barrier 1 + w tells warpgroup w that its turn has come; warpgroup 0 begins.
     const int my_turn = 1 + group, other_turn = 2 - group;
     if (group == 1) ptx::named_barrier_arrive(other_turn, Tile::multiplying_threads);
     typename Tile::position at;
-    ring_position<2> factors_at{group, 0};
+    std::uint32_t factors_parity = 0;
     tile_walk<Tile> tile{p.order};
     tile.advance(group);
     at.advance(group * p.k_steps);
@@ -102,8 +118,10 @@ struct gemm_sm90 {
       for (int i = 0; i < Tile::row_blocks; ++i) wgmma_settle(sum[i]);
       ring.release(previous);
       at.advance(p.k_steps);
-      write_tile<writer>(p, state, slabs, factors_at, sum);
+      write_tile<writer, 1>(p, factors, factors_parity, slab, sum);
+      factors_parity ^= 1;
     }
+    writer::wait_for_slab();
     // The turn that is left over.
     if (tile.count() % 2 == group) ptx::named_barrier_wait(my_turn, Tile::multiplying_threads);
   }

@@ -65,7 +65,9 @@ struct gemm_sm90_skinny {
     if (threadIdx.x < 15)
       tables[threadIdx.x] = folded_magnitudes(static_cast<int>(threadIdx.x) - 8);
     if (threadIdx.x == 0) ring.initialise(1, 4);
+    ptx::let_next_kernel_start();
     __syncthreads();
+    ptx::wait_for_earlier_kernels();
 
     float* partial = reinterpret_cast<float*>(dynamic + offset);
     if (threadIdx.x >= multipliers) {

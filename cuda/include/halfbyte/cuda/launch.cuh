@@ -1,7 +1,9 @@
 #pragma once
 
+#include <cstddef>
 #include <stdexcept>
 #include <string>
+#include <type_traits>
 
 #include <cuda_runtime.h>
 
@@ -57,21 +59,58 @@ void prepare_kernel() {
   prepared = facts.device;
 }
 
-/// Queues K on `blocks` blocks in clusters of the given shape.
+/// Queues `kernel` behind what is in the stream. With `early` its blocks may start while the kernel
+/// before it still ends (programmatic dependent launch): it must call ptx::wait_for_earlier_kernels
+/// before it touches what others write, and every block must call it.
+template <class... Parameters>
+void queue_kernel(void (*kernel)(Parameters...), dim3 blocks, int threads, int shared_bytes,
+                  dim3 cluster_shape, bool early, cudaStream_t stream,
+                  const std::type_identity_t<Parameters>&... arguments) {
+  cudaLaunchAttribute attributes[2] = {};
+  unsigned count = 0;
+  if (cluster_shape.x * cluster_shape.y * cluster_shape.z > 1) {
+    attributes[count].id = cudaLaunchAttributeClusterDimension;
+    attributes[count++].val.clusterDim = {cluster_shape.x, cluster_shape.y, cluster_shape.z};
+  }
+  if (early) {
+    attributes[count].id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    attributes[count++].val.programmaticStreamSerializationAllowed = 1;
+  }
+  cudaLaunchConfig_t config{};
+  config.gridDim = blocks;
+  config.blockDim = dim3(static_cast<unsigned>(threads));
+  config.dynamicSmemBytes = static_cast<std::size_t>(shared_bytes);
+  config.stream = stream;
+  config.attrs = attributes;
+  config.numAttrs = count;
+  check(cudaLaunchKernelEx(&config, kernel, arguments...));
+}
+
+/// Queues K, which waits for earlier kernels itself, in clusters of the given shape.
 template <class K>
 void launch_kernel(const typename K::arguments& arguments, dim3 blocks, cudaStream_t stream,
                    dim3 cluster_shape = dim3(1)) {
-  cudaLaunchAttribute cluster{};
-  cluster.id = cudaLaunchAttributeClusterDimension;
-  cluster.val.clusterDim = {cluster_shape.x, cluster_shape.y, cluster_shape.z};
-  cudaLaunchConfig_t config{};
-  config.gridDim = blocks;
-  config.blockDim = dim3(K::threads);
-  config.dynamicSmemBytes = K::shared_bytes;
-  config.stream = stream;
-  config.attrs = &cluster;
-  config.numAttrs = cluster_shape.x * cluster_shape.y * cluster_shape.z > 1 ? 1 : 0;
-  check(cudaLaunchKernelEx(&config, kernel_entry<K>, arguments));
+  queue_kernel(kernel_entry<K>, blocks, K::threads, K::shared_bytes, cluster_shape, true, stream,
+               arguments);
 }
+
+/// Remembers, for one kernel that is built for every GPU, whether its code on the current device was
+/// made from sm_90 instructions, so that it can wait for earlier kernels.
+struct early_start {
+  int device = -1;
+  bool allowed = false;
+
+  template <class... Parameters>
+  bool operator()(void (*kernel)(Parameters...)) {
+    const device_facts& facts = device_facts::current();
+    if (device != facts.device) {
+      cudaFuncAttributes attributes{};
+      check(cudaFuncGetAttributes(&attributes, kernel));
+      allowed = attributes.ptxVersion >= 90 && facts.architecture >= 90;
+      device = facts.device;
+    }
+    return allowed;
+  }
+};
 
 }  // namespace halfbyte::cuda

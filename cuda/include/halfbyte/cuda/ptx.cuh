@@ -82,6 +82,27 @@ inline __device__ void tma_load(std::uint32_t target, const CUtensorMap& map, in
       : "memory");
 }
 
+/// Writes a box from shared memory; what lies outside the matrix is left out.
+inline __device__ void tma_store(const CUtensorMap& map, int column, int row, std::uint32_t source,
+                                 keep policy) {
+  asm volatile(
+      "cp.async.bulk.tensor.2d.global.shared::cta.bulk_group.L2::cache_hint"
+      " [%0, {%1, %2}], [%3], %4;" ::"l"(&map),
+      "r"(column), "r"(row), "r"(source), "l"(static_cast<std::uint64_t>(policy))
+      : "memory");
+}
+
+/// This thread's stores since the last commit are a group.
+inline __device__ void tma_store_commit() {
+  asm volatile("cp.async.bulk.commit_group;" ::: "memory");
+}
+
+/// Waits until at most `Groups` of this thread's groups still have to read shared memory.
+template <int Groups>
+inline __device__ void tma_store_wait_read() {
+  asm volatile("cp.async.bulk.wait_group.read %0;" ::"n"(Groups) : "memory");
+}
+
 /// Orders this thread's ordinary stores to shared memory before the copy engine's reads.
 inline __device__ void fence_proxy_async() {
   asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
@@ -108,6 +129,21 @@ inline __device__ float load_remote(std::uint32_t address, std::uint32_t block) 
       : "r"(address), "r"(block)
       : "memory");
   return value;
+}
+
+/// Waits until the kernels before this one in its stream have ended and their writes can be read.
+/// Nothing below sm_90, where no kernel starts before that.
+inline __device__ void wait_for_earlier_kernels() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+
+/// Lets the blocks of the next kernel in the stream start where there is room for them.
+inline __device__ void let_next_kernel_start() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.launch_dependents;");
+#endif
 }
 
 template <int Registers>

@@ -20,18 +20,17 @@ struct operand_matrix {
   int rows = 0, columns = 0;
 };
 
-/// The shape of a tile of D, K in steps of 128 bytes, `Stages` steps in flight. Either two
-/// warpgroups share a tile (`OnTile` 2) or each has its own and they take turns (1).
-template <int M, int N, int Stages, int OnTile>
+/// The shape of a tile of D, which `Groups` warpgroups multiply, K in steps of 128 bytes, `Stages`
+/// steps in flight.
+template <int M, int N, int Stages, int Groups = 1>
 struct sm90_tile {
-  static constexpr int m = M, n = N, stages = Stages;
+  static constexpr int m = M, n = N, stages = Stages, groups = Groups;
   static constexpr int k_bytes = 128;
   static constexpr int a_bytes = m * k_bytes, b_bytes = n * k_bytes;
   static constexpr int stage_bytes = a_bytes + b_bytes;
   static constexpr int ring_bytes = Stages * stage_bytes;
 
-  static constexpr int warpgroups_on_tile = OnTile, tiles_at_once = 2 / OnTile;
-  static constexpr int row_blocks = M / 64 / OnTile;  // of 64 rows, of one warpgroup
+  static constexpr int row_blocks = M / 64 / Groups;  // of 64 rows, of one warpgroup
   static constexpr int multiplying_threads = 256, threads = multiplying_threads + 128;
   static constexpr int multiplying_warps = multiplying_threads / 32;
   using ring = pipeline<Stages>;
@@ -39,18 +38,19 @@ struct sm90_tile {
   using factors = tile_factors<m, n>;
 };
 
-using sm90_tile_large = sm90_tile<128, 128, 6, 1>;
-using sm90_tile_small = sm90_tile<64, 128, 7, 1>;
-using sm90_tile_least = sm90_tile<64, 64, 10, 1>;
+using sm90_tile_large = sm90_tile<128, 128, 6>;
+using sm90_tile_small = sm90_tile<64, 128, 7>;
+using sm90_tile_least = sm90_tile<64, 64, 10>;
 using sm90_tile_shared = sm90_tile<128, 256, 4, 2>;
 
 /// What every kernel on these tiles is given.
 struct sm90_arguments {
-  CUtensorMap map_a, map_b;
+  CUtensorMap map_a, map_b, map_d;
   epilogue how;
   output_matrix d;
   tile_order order;
   int k_steps;
+  bool writes_slabs;  // D can be written by the copy engine, through map_d
 };
 
 /// The walk of one block over its tiles. All warps of the block walk alike; those that need no
@@ -77,73 +77,50 @@ struct tile_walk {
   __device__ void advance(int tiles = 1) { index += tiles * static_cast<int>(gridDim.x); }
 };
 
-/// What a block keeps in static shared memory: the ring's barriers, and the factors of the tiles
-/// that are being multiplied, each with a ring of its own.
+/// The factors of the tile that a warpgroup multiplies, and the barriers of their one stage.
 template <class Tile>
-struct block_state {
-  static constexpr int tiles = Tile::tiles_at_once;
-  alignas(8) std::uint64_t barriers[2 * Tile::stages], factor_barriers[tiles][2];
-  typename Tile::factors factors[tiles];
+struct factor_state {
+  alignas(8) std::uint64_t barriers[2];
+  typename Tile::factors factors;
 
-  __device__ typename Tile::ring ring() const { return {ptx::shared_address(barriers)}; }
-  __device__ pipeline<1> factor_ring(int i) const {
-    return {ptx::shared_address(factor_barriers[i])};
-  }
+  __device__ pipeline<1> ring() const { return {ptx::shared_address(barriers)}; }
+  __device__ void initialise() const { ring().initialise(32, 128 * Tile::groups); }
 
-  /// Makes the barriers ready.
-  __device__ void start(const sm90_arguments& p) const {
-    if (threadIdx.x == 0) {
-      ptx::prefetch_tensor_map(p.map_a);
-      ptx::prefetch_tensor_map(p.map_b);
-      ring().initialise(1, Tile::warpgroups_on_tile * 4);
-      for (int i = 0; i < tiles; ++i) factor_ring(i).initialise(32, Tile::warpgroups_on_tile * 128);
-    }
-    __syncthreads();
+  /// One warp: fetches the factors of the tile when the warpgroup has done with those before.
+  __device__ void fetch(const sm90_arguments& p, const tile_walk<Tile>& tile,
+                        std::uint32_t parity) {
+    ptx::mbarrier_wait(ring().empty(0), parity ^ 1);
+    factors.fetch(p.how, p.d, tile.row, tile.column);
+    ptx::mbarrier_arrive(ring().full(0));
   }
 };
 
-/// One warp: the epilogue's factors of each tile, while the tile is being multiplied.
-template <class Tile>
-inline __device__ void load_factors(const sm90_arguments& p, block_state<Tile>& state) {
-  ring_position<Tile::tiles_at_once> at;
-  for (tile_walk<Tile> tile{p.order}; tile.find(); tile.advance()) {
-    const pipeline<1> ring = state.factor_ring(at.stage);
-    ptx::mbarrier_wait(ring.empty(0), at.parity ^ 1);
-    state.factors[at.stage].fetch(p.how, p.d, tile.row, tile.column);
-    ptx::mbarrier_arrive(ring.full(0));
-    at.advance();
+/// Called once by every thread when the barriers of its block have been made: what comes after may
+/// read and write what earlier kernels wrote.
+inline __device__ void start_block(const sm90_arguments& p) {
+  if (threadIdx.x == 0) {
+    ptx::prefetch_tensor_map(p.map_a);
+    ptx::prefetch_tensor_map(p.map_b);
   }
+  ptx::let_next_kernel_start();
+  __syncthreads();
+  ptx::wait_for_earlier_kernels();
 }
 
 /// One multiplying warp: its 16 rows of each block of 64 from registers to D. Where the tile lies
-/// it learns from the warp that fetched the factors.
-template <class Writer, class Tile, class T>
-inline __device__ void write_tile(const sm90_arguments& p, const block_state<Tile>& state,
-                                  std::uint32_t slabs, ring_position<Tile::tiles_at_once>& at,
-                                  const T (&sum)[Tile::row_blocks][Tile::n / 2]) {
-  const pipeline<1> ring = state.factor_ring(at.stage);
-  const typename Tile::factors& factors = state.factors[at.stage];
-  ptx::mbarrier_wait(ring.full(0), at.parity);
-#pragma unroll
-  for (int i = 0; i < Tile::row_blocks; ++i) {
-    const int warp = static_cast<int>(threadIdx.x) / 32 % (4 * Tile::warpgroups_on_tile);
-    const int line = 16 * warp + 64 * i;
-    const Writer out{p.how,
-                     p.d,
-                     slabs,
-                     factors.row + line,
-                     factors.column,
-                     factors.wide != 0,
-                     factors.first_row + line,
-                     factors.first_column};
-    if (out.row < p.d.rows) out.write(sum[i]);
-  }
-  ptx::mbarrier_arrive(ring.empty(0));
-  at.advance(Tile::tiles_at_once);
+/// it learns from the warp that fetched the factors, which it tells when it has read them.
+template <class Writer, int Groups, class State, int Blocks, int Sums, class T>
+inline __device__ void write_tile(const sm90_arguments& p, const State& state, std::uint32_t parity,
+                                  std::uint32_t slab, const T (&sum)[Blocks][Sums]) {
+  ptx::mbarrier_wait(state.ring().full(0), parity);
+  const int line = static_cast<int>(threadIdx.x) % (128 * Groups) / 32 * 16;
+  Writer{p.how, p.d, p.writes_slabs ? &p.map_d : nullptr, slab, state.factors, line}.write(sum);
+  ptx::mbarrier_arrive(state.ring().empty(0));
 }
 
 /// The loading thread: for each step, waits until the stage is free, then fetches A's and B's rows.
-template <class Tile>
+/// A tile's steps are filled up to whole rounds of `Round` by steps that bring nothing.
+template <class Tile, int Round = 1>
 inline __device__ void load_tiles(const sm90_arguments& p, const typename Tile::ring& ring,
                                   std::uint32_t ring_memory, int k_elements) {
   // A's rows of the band are needed again for every column of tiles, B's only once in a band.
@@ -160,12 +137,17 @@ inline __device__ void load_tiles(const sm90_arguments& p, const typename Tile::
       ptx::tma_load(a + Tile::a_bytes, p.map_b, k * k_elements, tile.column, full, keep_b);
       at.advance();
     }
+    for (int k = p.k_steps; k % Round != 0; ++k) {
+      ptx::mbarrier_wait(ring.empty(at.stage), at.parity ^ 1);
+      ptx::mbarrier_arrive(ring.full(at.stage));
+      at.advance();
+    }
   }
 }
 
 /// Tensor maps and the order of tiles for D = A · Bᵀ. `band` tiles along M stay together;
 /// 0: 1024 rows.
-template <class Tile>
+template <class Tile, output O>
 sm90_arguments make_sm90_arguments(element kind_a, const operand_matrix& a, element kind_b,
                                    const operand_matrix& b, const output_matrix& d,
                                    const epilogue& how, int band) {
@@ -176,6 +158,11 @@ sm90_arguments make_sm90_arguments(element kind_a, const operand_matrix& a, elem
                             b.stride_bytes, Tile::n);
   p.how = how;
   p.d = d;
+  p.writes_slabs =
+      how.bias == nullptr && !how.accumulate && fits_tensor_map(d.data, d.stride * bytes_of(O));
+  if (p.writes_slabs)
+    p.map_d = make_tensor_map(tensor_map_type(O), bytes_of(O), d.data, d.rows, d.columns,
+                              d.stride * bytes_of(O), 16);
   p.order.tiles_m = (d.rows + Tile::m - 1) / Tile::m;
   p.order.tiles_n = (d.columns + Tile::n - 1) / Tile::n;
   p.order.band = band != 0 ? band : 1024 / Tile::m;
@@ -184,10 +171,11 @@ sm90_arguments make_sm90_arguments(element kind_a, const operand_matrix& a, elem
   return p;
 }
 
-/// As many blocks as run at one time, or as there are tiles.
-inline dim3 persistent_blocks(const tile_order& order) {
-  return dim3(
-      static_cast<unsigned>(std::min(order.count(), device_facts::current().multiprocessors)));
+/// Queues K on as many blocks as run at one time, or as there are tiles.
+template <class K>
+void launch_on_tiles(const typename K::arguments& p, cudaStream_t stream) {
+  const int blocks = std::min(p.order.count(), device_facts::current().multiprocessors);
+  launch_kernel<K>(p, dim3(static_cast<unsigned>(blocks)), stream);
 }
 
 }  // namespace halfbyte::cuda
