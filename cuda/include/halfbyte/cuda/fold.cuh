@@ -32,11 +32,12 @@ struct folded_magnitudes {
 
 /// Eight packed E2M1 elements to eight E4M3 bytes.
 inline __device__ uint2 fold_word(std::uint32_t packed, const folded_magnitudes& table) {
+  constexpr std::uint32_t sign = 0x80808080u;
   const std::uint32_t magnitudes = packed & 0x77777777u;
-  const std::uint32_t even_signs = (packed << 4) & 0x80808080u, odd_signs = packed & 0x80808080u;
-  return {ptx::prmt(table.low, table.high, magnitudes) | ptx::prmt(even_signs, odd_signs, 0x5140),
+  const std::uint32_t even = packed << 4;  // elements' signs in the top bits of its bytes
+  return {ptx::prmt(table.low, table.high, magnitudes) | (ptx::prmt(even, packed, 0x5140) & sign),
           ptx::prmt(table.low, table.high, magnitudes >> 16) |
-              ptx::prmt(even_signs, odd_signs, 0x7362)};
+              (ptx::prmt(even, packed, 0x7362) & sign)};
 }
 
 /// An MXFP4 matrix as E4M3 bytes and one power of two per row: element = byte · scale[row].
@@ -54,23 +55,32 @@ struct folded_matrix {
   std::uint8_t* unfit = nullptr;  // rows: 1 for an unfit row
 };
 
-/// A warp per row: once over the scales and zeros of the blocks, once to write.
+/// A warp per row, half a block per lane, so that the warp writes 512 bytes in a row. What it read
+/// to find the row's largest and smallest exponents stays in registers, up to 8192 elements.
 static __global__ void __launch_bounds__(256)
     fold_rows(const block_scaled_matrix in, const folded_matrix out) {
+  constexpr int kept = 16;
   const int row = static_cast<int>(blockIdx.x * 8 + threadIdx.x / 32);
-  const int lane = static_cast<int>(threadIdx.x % 32);
+  const int lane = static_cast<int>(threadIdx.x % 32), halves = 2 * in.scales.blocks;
   if (row >= in.rows) return;
-  const auto* packed = reinterpret_cast<const uint4*>(in.data + row * in.stride_bytes);
-  int largest = -1, smallest = 255;
-#pragma unroll 4
-  for (int block = lane; block < in.scales.blocks; block += 32) {
-    const uint4 q = packed[block];
-    const int exponent = in.scales(row, block);
-    if (exponent == 255) largest = 255;
-    if (((q.x | q.y | q.z | q.w) & 0x77777777u) == 0) continue;
-    largest = max(largest, exponent);
-    smallest = min(smallest, exponent);
+  const auto* packed = reinterpret_cast<const uint2*>(in.data + row * in.stride_bytes);
+  uint2 pair[kept];
+  int exponent[kept], largest = -1, smallest = 255;
+  const auto widen_range = [&](const uint2& q, int e) {
+    const bool zero = ((q.x | q.y) & 0x77777777u) == 0;
+    if (!zero || e == 255) largest = max(largest, e);
+    if (!zero) smallest = min(smallest, e);
+  };
+#pragma unroll
+  for (int j = 0; j < kept; ++j) {
+    const int i = lane + 32 * j;
+    pair[j] = i < halves ? packed[i] : uint2{};
+    exponent[j] = i < halves ? in.scales(row, i / 2) : 0;
   }
+#pragma unroll
+  for (int j = 0; j < kept; ++j) widen_range(pair[j], exponent[j]);
+#pragma unroll 4
+  for (int i = lane + 32 * kept; i < halves; i += 32) widen_range(packed[i], in.scales(row, i / 2));
   largest = __reduce_max_sync(~0u, largest);
   smallest = __reduce_min_sync(~0u, smallest);
   const int base = max(largest - 6, 8);  // the row's scale is 2^(base - 127)
@@ -82,18 +92,18 @@ static __global__ void __launch_bounds__(256)
     if (unfit) out.unfit_rows[atomicAdd(out.unfit_count, 1)] = row;
   }
   if (out.data == nullptr) return;
-  const auto* pairs = reinterpret_cast<const uint2*>(packed);
   auto* bytes = reinterpret_cast<uint4*>(out.data + row * out.stride_bytes);
-  // Half a block per lane, so that the warp writes 512 bytes in a row.
-#pragma unroll 4
-  for (int i = lane; i < 2 * in.scales.blocks; i += 32) {
-    const uint2 q = pairs[i];
-    const int k = in.scales(row, i / 2) - base;
-    const bool zero = unfit || largest == 255 || k < -8;
-    const folded_magnitudes table(zero ? 0 : k);
+  const auto write = [&](int i, const uint2& q, int e) {
+    const bool zero = unfit || largest == 255 || e < base - 8;
+    const folded_magnitudes table(zero ? 0 : e - base);
     const uint2 a = fold_word(zero ? 0 : q.x, table), b = fold_word(zero ? 0 : q.y, table);
     bytes[i] = {a.x, a.y, b.x, b.y};
-  }
+  };
+#pragma unroll
+  for (int j = 0; j < kept; ++j)
+    if (lane + 32 * j < halves) write(lane + 32 * j, pair[j], exponent[j]);
+#pragma unroll 4
+  for (int i = lane + 32 * kept; i < halves; i += 32) write(i, packed[i], in.scales(row, i / 2));
 }
 
 /// An MXFP4 matrix as E4M3 bytes and a power of two (UE8M0) for each 128 of a row.
