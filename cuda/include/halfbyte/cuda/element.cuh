@@ -29,11 +29,12 @@ struct scale_grid {
   int blocks = 0;  // in a row
   bool swizzled_128x4 = false;
 
-  HALFBYTE_HD std::uint8_t operator()(int row, int block) const {
-    if (!swizzled_128x4) return data[static_cast<std::int64_t>(row) * blocks + block];
+  HALFBYTE_HD std::int64_t offset(int row, int block) const {
+    if (!swizzled_128x4) return static_cast<std::int64_t>(row) * blocks + block;
     const std::int64_t tile = static_cast<std::int64_t>(row / 128) * ((blocks + 3) / 4);
-    return data[(tile + block / 4) * 512 + row % 32 * 16 + row % 128 / 32 * 4 + block % 4];
+    return (tile + block / 4) * 512 + row % 32 * 16 + row % 128 / 32 * 4 + block % 4;
   }
+  HALFBYTE_HD std::uint8_t operator()(int row, int block) const { return data[offset(row, block)]; }
 };
 
 /// A matrix of 4-, 6- or 8-bit elements with a scale per 1 x n block: MXFP4/6/8 (UE8M0, n = 32) or

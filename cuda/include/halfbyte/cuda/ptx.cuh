@@ -214,6 +214,13 @@ inline __device__ std::uint32_t to_float16x2(float low, float high) {
   return d;
 }
 
+/// Both products of two bfloat16 each (sm_80).
+inline __device__ std::uint32_t multiply_bfloat16x2(std::uint32_t a, std::uint32_t b) {
+  std::uint32_t d;
+  asm("fma.rn.bf16x2 %0, %1, %2, %3;" : "=r"(d) : "r"(a), "r"(b), "r"(0x80008000u));
+  return d;
+}
+
 inline __device__ float from_float16(std::uint16_t pattern) {
   float d;
   asm("cvt.f32.f16 %0, %1;" : "=f"(d) : "h"(pattern));

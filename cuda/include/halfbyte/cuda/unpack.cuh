@@ -12,49 +12,92 @@
 
 namespace halfbyte::cuda {
 
-/// Eight packed E2M1 elements times a scale, as eight bfloat16: exact.
-inline __device__ uint4 unpack_word(std::uint32_t packed, float scale) {
-  // High and low bytes of the bfloat16 magnitudes 0, .5, 1, 1.5 | 2, 3, 4, 6.
-  constexpr std::uint32_t high_low = 0x3F3F3F00u, high_high = 0x40404040u;
-  constexpr std::uint32_t low_low = 0xC0800000u, low_high = 0xC0804000u;
+/// The magnitudes 0, .5, 1, 1.5 | 2, 3, 4, 6 times a block's scale: bytes of bfloat16 patterns.
+struct unpacked_magnitudes {
+  std::uint32_t low[2], high[2];
+
+  /// `scale` is a bfloat16 pattern; the products are exact in bfloat16's range.
+  __device__ explicit unpacked_magnitudes(std::uint32_t scale) {
+    const std::uint32_t twice = ptx::prmt(scale, scale, 0x1010);
+    constexpr std::uint32_t pairs[4] = {0x3F000000u, 0x3FC03F80u, 0x40404000u, 0x40C04080u};
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+      const std::uint32_t a = ptx::multiply_bfloat16x2(pairs[2 * i], twice);
+      const std::uint32_t b = ptx::multiply_bfloat16x2(pairs[2 * i + 1], twice);
+      low[i] = ptx::prmt(a, b, 0x6420);
+      high[i] = ptx::prmt(a, b, 0x7531);
+    }
+  }
+};
+
+/// Eight packed E2M1 elements as eight bfloat16.
+inline __device__ uint4 unpack_word(std::uint32_t packed, const unpacked_magnitudes& table) {
+  const std::uint32_t magnitudes = packed & 0x77777777u;
+  const std::uint32_t even = packed << 4;  // elements' signs in the top bits of its bytes
   std::uint32_t word[4];
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
-    const std::uint32_t four = packed >> (16 * half);
-    const std::uint32_t high = ptx::prmt(high_low, high_high, four & 0x7777u);
-    const std::uint32_t low = ptx::prmt(low_low, low_high, four & 0x7777u);
-#pragma unroll
-    for (int pair = 0; pair < 2; ++pair) {
-      const std::uint32_t both = ptx::prmt(low, high, pair == 0 ? 0x5140u : 0x7362u);
-      const std::uint32_t signs = four >> (8 * pair);
-      const float x = __uint_as_float((both << 16) | (signs & 0x8u) << 28) * scale;
-      const float y = __uint_as_float((both & 0xFFFF0000u) | (signs & 0x80u) << 24) * scale;
-      word[2 * half + pair] = ptx::to_bfloat16x2(x, y);
-    }
+    const std::uint32_t selector = magnitudes >> (16 * half);
+    const std::uint32_t signs = ptx::prmt(even, packed, half == 0 ? 0x5140 : 0x7362) & 0x80808080u;
+    const std::uint32_t low = ptx::prmt(table.low[0], table.low[1], selector);
+    const std::uint32_t high = ptx::prmt(table.high[0], table.high[1], selector) | signs;
+    word[2 * half] = ptx::prmt(low, high, 0x5140);
+    word[2 * half + 1] = ptx::prmt(low, high, 0x7362);
   }
   return {word[0], word[1], word[2], word[3]};
 }
 
-/// A thread per 8 elements of a matrix of packed elements: out[r, k] = element · block scale.
+/// A block scale, UE8M0 or UE4M3 by the size of the block, as a bfloat16 pattern: exact.
+template <int BlockSize>
+inline __device__ std::uint32_t bfloat16_scale(std::uint32_t scale) {
+  constexpr std::uint32_t nan = 0x7FC0u;
+  if constexpr (BlockSize == 32) return scale == 0 ? 0x0040u : scale == 0xFFu ? nan : scale << 7;
+  const std::uint32_t pattern = scale & 0x7Fu;
+  return pattern == 0x7Fu ? nan : __float_as_uint(__uint_as_float(pattern << 20) * 0x1p120f) >> 16;
+}
+
+constexpr int unpack_rows = 4;
+
+/// A thread per 8 columns and 4 rows of a matrix of packed elements, all read before one is
+/// written: out[r, k] = element · block scale.
 template <element E, int BlockSize>
 static __global__ void __launch_bounds__(256)
     unpack_blocks(const block_scaled_matrix in, std::uint16_t* out, std::int64_t out_stride) {
-  const int eight = static_cast<int>(blockIdx.x * 256 + threadIdx.x);
+  const int eight = static_cast<int>(blockIdx.x * 256 + threadIdx.x), block = 8 * eight / BlockSize;
   if (eight >= in.columns / 8) return;
-  for (int row = static_cast<int>(blockIdx.y); row < in.rows; row += static_cast<int>(gridDim.y)) {
-    const float scale = load_scale<BlockSize>(in.scales, row, 8 * eight);
-    const std::uint8_t* elements = in.data + row * in.stride_bytes;
-    uint4 word;
+  for (int first = static_cast<int>(blockIdx.y) * unpack_rows; first < in.rows;
+       first += static_cast<int>(gridDim.y) * unpack_rows) {
+    const int count = min(unpack_rows, in.rows - first);
+    const std::uint8_t* elements = in.data + first * in.stride_bytes;
+    uint4* to = reinterpret_cast<uint4*>(out + first * out_stride) + eight;
     if constexpr (E == element::e2m1) {
-      word = unpack_word(reinterpret_cast<const std::uint32_t*>(elements)[eight], scale);
-    } else {
-      float x[8];
+      // Four rows that begin with a multiple of four lie alike in both layouts of scales.
+      const std::uint8_t* scales = in.scales.data + in.scales.offset(first, block);
+      const int step = in.scales.swizzled_128x4 ? 16 : in.scales.blocks;
+      std::uint32_t packed[unpack_rows], scale[unpack_rows];
 #pragma unroll
-      for (int k = 0; k < 8; ++k) x[k] = load_element<E>(elements, 8 * eight + k) * scale;
-      word = {ptx::to_bfloat16x2(x[0], x[1]), ptx::to_bfloat16x2(x[2], x[3]),
-              ptx::to_bfloat16x2(x[4], x[5]), ptx::to_bfloat16x2(x[6], x[7])};
+      for (int i = 0; i < unpack_rows; ++i) {
+        const int row = min(i, count - 1);
+        packed[i] =
+            __ldg(reinterpret_cast<const std::uint32_t*>(elements + row * in.stride_bytes) + eight);
+        scale[i] = __ldg(scales + static_cast<std::int64_t>(row) * step);
+      }
+#pragma unroll
+      for (int i = 0; i < unpack_rows; ++i)
+        if (i < count)
+          to[i * out_stride / 8] =
+              unpack_word(packed[i], unpacked_magnitudes(bfloat16_scale<BlockSize>(scale[i])));
+    } else {
+      for (int i = 0; i < count; ++i) {
+        const float scale = load_scale<BlockSize>(in.scales, first + i, 8 * eight);
+        float x[8];
+#pragma unroll
+        for (int k = 0; k < 8; ++k)
+          x[k] = load_element<E>(elements + i * in.stride_bytes, 8 * eight + k) * scale;
+        to[i * out_stride / 8] = {ptx::to_bfloat16x2(x[0], x[1]), ptx::to_bfloat16x2(x[2], x[3]),
+                                  ptx::to_bfloat16x2(x[4], x[5]), ptx::to_bfloat16x2(x[6], x[7])};
+      }
     }
-    reinterpret_cast<uint4*>(out + row * out_stride)[eight] = word;
   }
 }
 
