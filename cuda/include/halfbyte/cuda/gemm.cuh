@@ -130,9 +130,9 @@ void gemm(const operand_matrix& a, const operand_matrix& b, const output_matrix&
           a, {}, b, {}, d, how, stream);
   }
   if constexpr (A == element::e4m3 && B == element::e4m3) {
-    // A few rows more only where the weights are large.
-    const bool few = d.rows <= 8 || (d.rows <= 16 && b.stride_bytes * b.rows >= 32 << 20);
-    if (few && a.columns % 256 == 0 && detail::with_skinny_width(d.rows, [&](auto m) {
+    // More rows only where each of the blocks that share K has a long part of it.
+    const bool few = d.rows <= 16 || (d.rows <= 32 && a.columns >= 4096);
+    if (few && detail::with_skinny_width(d.rows, [&](auto m) {
           gemm_sm90_skinny<false, m(), O>::launch(a, b, {}, nullptr, d, how, stream);
         }))
       return;
@@ -201,8 +201,8 @@ void gemm_mxfp4(const folded_blocks& a, const block_scaled_matrix& packed_a, con
 ///
 /// `rows` is what `fold` makes of the weights once (its `data` may be null); set its `unfit_count`
 /// to null where the count was seen to be 0, and the kernel for such rows is left out. A at most
-/// 256 rows, else std::invalid_argument; above 128 the weights are read twice. On Hopper K a
-/// multiple of 256 and scales 4-byte aligned; anything else takes the sm_80 path. Scales of A in
+/// 256 rows, else std::invalid_argument; above 128 the weights are read twice. On Hopper
+/// rows 16-byte and scales 4-byte aligned; anything else takes the sm_80 path. Scales of A in
 /// `how.a`; `how.b` must be unset.
 template <output O>
 void gemm_packed_weights(const operand_matrix& a, const block_scaled_matrix& b,
@@ -213,8 +213,7 @@ void gemm_packed_weights(const operand_matrix& a, const block_scaled_matrix& b,
   if (how.b.scale != nullptr || d.rows > 256)
     throw std::invalid_argument("gemm_packed_weights: at most 256 rows, no scale of B");
   const operand_matrix packed{b.data, b.stride_bytes, b.rows, b.columns};
-  if (!detail::fits_sm90(a, packed) || a.columns % 256 != 0 ||
-      reinterpret_cast<std::uintptr_t>(b.scales.data) % 4 != 0)
+  if (!detail::fits_sm90(a, packed) || reinterpret_cast<std::uintptr_t>(b.scales.data) % 4 != 0)
     return launch_gemm_sm80<element::e4m3, 0, element::e2m1, 32, O>(detail::as_blocks(a), {}, b, {},
                                                                     d, how, stream);
   for (int first = 0; first < d.rows; first += 128) {

@@ -1,11 +1,13 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 #include <halfbyte/cuda/element.cuh>
 #include <halfbyte/cuda/epilogue.cuh>
 #include <halfbyte/cuda/fold.cuh>
 #include <halfbyte/cuda/launch.cuh>
+#include <halfbyte/cuda/packed_fragment.cuh>
 #include <halfbyte/cuda/pipeline.cuh>
 #include <halfbyte/cuda/ptx.cuh>
 #include <halfbyte/cuda/sm90_tiles.cuh>
@@ -14,33 +16,45 @@
 
 namespace halfbyte::cuda {
 
+/// The shape of products of few rows: M rows of A, 128 rows of B in a block, K in steps of 128
+/// bytes of B's rows.
+template <bool Packed, int M>
+struct skinny_tile {
+  static constexpr int n = 128, k_step = Packed ? 256 : 128;
+  static constexpr int weight_bytes = n * 128, stage_bytes = weight_bytes + M * k_step;
+  // Decoding wants many warps: two pairs of warpgroups, where registers allow, take turns along K.
+  static constexpr int pairs = Packed && M <= 64 ? 2 : 1;
+  // Sums travel as fragments of 16 rows of B by 8 of A; they are dealt out among up to 8 blocks.
+  static constexpr int fragments = n / 16 * M / 8, fragment_bytes = 16 * 8 * 4;
+  static constexpr int sum_bytes = pairs * (fragments + 6) * fragment_bytes;
+  // Where warps take turns each stage belongs to some, which so cannot take one phase of its
+  // barrier for another.
+  static constexpr int turns = Packed ? std::max(pairs, reordered_activations<M>::teams) : 1;
+  // Packed weights leave room for the first-level cache, through which their scales come.
+  static constexpr int stages =
+      std::min(Packed ? 6 : 10, (232448 - 4096 - sum_bytes) / stage_bytes) / turns * turns;
+  static constexpr int shared_bytes = stages * stage_bytes + sum_bytes + 1024;
+};
+
 /// D = epilogue(A · Bᵀ) for few rows of A (activations, E4M3): as fast as B (weights) can be read.
 ///
-/// The operands change sides: 64 rows of B are the rows of the instruction, the M rows of A its
-/// columns. Packed MXFP4 weights are decoded in registers to E4M3, with the block's power of two
-/// relative to the row's folded in (see fold.cuh); E4M3 weights are multiplied from shared memory.
-/// Two warpgroups take turns along K, and a cluster of blocks shares K where there are too few rows
-/// of B to fill the device; their sums meet in shared memory.
+/// The operands change sides: each of two warpgroups has 64 rows of B as the rows of its
+/// instructions, the M rows of A are their columns. E4M3 weights are multiplied from shared memory,
+/// packed MXFP4 weights decoded in registers, with the block's power of two relative to the row's
+/// folded in (see packed_fragment.cuh). A cluster of blocks shares K where there are too few rows
+/// of B to fill the device: each adds up its part of the outputs, to which all send their sums.
 template <bool Packed, int M, output O>
 struct gemm_sm90_skinny {
   static constexpr const char* name = "gemm_sm90_skinny";
   static constexpr int architecture = 90;
-  static constexpr int tile_n = 64, k_step = 256;  // of B's rows; elements
-  static constexpr int multipliers = 256, threads = multipliers + 32;
-  static constexpr int weight_bytes = Packed ? tile_n * 128 : 2 * tile_n * 128;
-  static constexpr int stage_bytes = weight_bytes + 2 * (M < 8 ? 8 : M) * 128;
-  // An even number of stages, so that each belongs to one warpgroup; two blocks per
-  // multiprocessor where that leaves four.
-  static constexpr int paired_stages = 110 * 1024 / stage_bytes / 2 * 2;
-  static constexpr bool paired = paired_stages >= 4;
-  static constexpr int stages = !paired ? 4 : paired_stages < 8 ? paired_stages : 8;
-  static constexpr int blocks_per_multiprocessor = paired ? 2 : 1;
-  static constexpr int sums = M / 2;       // of a thread
-  static constexpr int line = tile_n + 2;  // floats from one row of A's sums to the next
-  static constexpr int partial_bytes = M * line * 4;
-  static constexpr int ring_bytes = stages * stage_bytes;
-  static constexpr int shared_bytes =
-      (ring_bytes > partial_bytes ? ring_bytes : partial_bytes) + 1024;
+  using tile = skinny_tile<Packed, M>;
+  using reordered = reordered_activations<M>;
+  // Pairs of warpgroups multiply, one reorders activations if the weights are packed; then a warp
+  // whose first thread loads, and one for the epilogue's factors.
+  static constexpr int multipliers = 256 * tile::pairs, loader = multipliers + (Packed ? 128 : 0);
+  static constexpr int threads = loader + 64, blocks_per_multiprocessor = 1;
+  static constexpr int shared_bytes = tile::shared_bytes, stages = tile::stages;
+  static constexpr int sums = M / 2;  // of a thread
 
   struct arguments {
     CUtensorMap map_a, map_b;
@@ -54,52 +68,55 @@ struct gemm_sm90_skinny {
   static __device__ void run(const arguments& p) {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
     extern __shared__ unsigned char dynamic[];
-    __shared__ alignas(8) std::uint64_t barriers[2 * stages];
-    const std::uint32_t offset = -ptx::shared_address(dynamic) & 1023u;
-    const std::uint32_t memory = ptx::shared_address(dynamic) + offset;
-    const pipeline<stages> ring{ptx::shared_address(barriers)};
-    const int shares = static_cast<int>(gridDim.y), share = static_cast<int>(blockIdx.y);
-    const int first = p.k_steps * share / shares, last = p.k_steps * (share + 1) / shares;
-    const int column = static_cast<int>(blockIdx.x) * tile_n;
-    __shared__ folded_magnitudes tables[15];  // of k = -8 to 6
-    if (threadIdx.x < 15)
-      tables[threadIdx.x] = folded_magnitudes(static_cast<int>(threadIdx.x) - 8);
-    if (threadIdx.x == 0) ring.initialise(1, 4);
+    __shared__ alignas(8) std::uint64_t barriers[2 * stages], ready[stages], sums_barrier[1];
+    __shared__ alignas(128) folded_magnitudes tables[16];  // of k = -8 to 6, and one that is unused
+    __shared__ factors with;
+    const place at{ptx::broadcast((ptx::shared_address(dynamic) + 1023u) & ~1023u),
+                   ptx::broadcast(ptx::shared_address(tables)),
+                   ptx::broadcast(ptx::shared_address(ready)),
+                   ptx::broadcast(ptx::shared_address(sums_barrier)),
+                   {ptx::broadcast(ptx::shared_address(barriers))},
+                   p.k_steps};
+    if (threadIdx.x == 0) {
+      for (int stage = 0; stage < stages; ++stage)
+        ptx::mbarrier_init(at.ready(stage), reordered::team);
+      ptx::mbarrier_init(at.sums_barrier, 1 + 32);
+      at.ring.initialise(1, 8);
+      const int bytes = tile::pairs * at.shares * at.fragments() * tile::fragment_bytes;
+      ptx::mbarrier_arrive_expect_tx(at.sums_barrier,
+                                     at.shares > 1 ? static_cast<std::uint32_t>(bytes) : 0);
+    }
+    if (threadIdx.x == loader) {
+      ptx::prefetch_tensor_map(p.map_a);
+      ptx::prefetch_tensor_map(p.map_b);
+    }
+    if (Packed && threadIdx.x < 16)
+      tables[threadIdx.x] = folded_magnitudes(min(static_cast<int>(threadIdx.x) - 8, 6));
     ptx::let_next_kernel_start();
     __syncthreads();
     ptx::wait_for_earlier_kernels();
-
-    float* partial = reinterpret_cast<float*>(dynamic + offset);
-    if (threadIdx.x >= multipliers) {
-      if (threadIdx.x == multipliers) load(p, ring, memory, column, first, last);
-      __syncwarp();
-    } else {
+    if (at.shares > 1) ptx::cluster_arrive();
+    const int warp = ptx::warp_index();
+    if (warp < multipliers / 32) {
       float sum[sums];
-      multiply(p, ring, memory, tables, column, first, last, sum);
-      // Where the ring was, one warpgroup leaves its sums and the other adds its own.
-      const int warp = static_cast<int>(threadIdx.x) / 32;
-      float* mine = partial + warp % 4 * 16 + static_cast<int>(threadIdx.x) % 32 / 4 +
-                    static_cast<int>(threadIdx.x) % 4 * 2 * line;
-      ptx::named_barrier_wait(1, multipliers);
-#pragma unroll
-      for (int turn = 0; turn < 2; ++turn) {
-        if (warp / 4 == turn) {
-#pragma unroll
-          for (int i = 0; i < sums; ++i) {
-            float& total = mine[(i / 4 * 8 + i % 2) * line + (i % 4 < 2 ? 0 : 8)];
-            total = turn == 0 ? sum[i] : total + sum[i];
-          }
-        }
-        ptx::named_barrier_wait(1, multipliers);
-      }
+      multiply(p, at, warp / 8, warp % 8, sum);
+      if (at.shares > 1) ptx::cluster_wait();  // until the others' barriers are ready
+      send(at, warp / 8, warp % 8, sum);
+      if (at.shares == 1) ptx::named_barrier_wait(1, multipliers);
+      ptx::mbarrier_wait(at.sums_barrier, 0);
+      write(p, at, with);
+    } else if (warp < loader / 32) {
+      reorder(at, static_cast<int>(threadIdx.x) - multipliers);
+    } else if (threadIdx.x == loader) {
+      load(p, at);
+    } else if (warp == loader / 32 + 1) {
+      with.fetch(p, at.column);
+      ptx::mbarrier_arrive(at.sums_barrier);
     }
-    meet(shares);
-    if (threadIdx.x < multipliers) write(p, partial, column, shares, share);
-    if (shares > 1) meet(shares);
 #endif
   }
 
-  /// Queues the product; `a` M x K E4M3, `b` packed or E4M3, K a multiple of 256.
+  /// Queues the product; `a` M x K E4M3, `b` packed or E4M3.
   static void launch(const operand_matrix& a, const operand_matrix& b, const scale_grid& scales,
                      const float* row_scale, const output_matrix& d, const epilogue& how,
                      cudaStream_t stream) {
@@ -108,164 +125,230 @@ struct gemm_sm90_skinny {
     p.map_a = make_tensor_map(CU_TENSOR_MAP_DATA_TYPE_UINT8, 1, a.data, a.rows, a.columns,
                               a.stride_bytes, M);
     p.map_b = make_tensor_map(CU_TENSOR_MAP_DATA_TYPE_UINT8, 1, b.data, b.rows,
-                              Packed ? b.columns / 2 : b.columns, b.stride_bytes, tile_n);
+                              Packed ? b.columns / 2 : b.columns, b.stride_bytes, tile::n);
     p.scales = scales;
     p.row_scale = row_scale;
     p.how = how;
     p.d = d;
-    p.k_steps = a.columns / k_step;
-    const int tiles = (d.columns + tile_n - 1) / tile_n;
-    int shares = 1;
-    while (shares < 8 && 2 * shares <= p.k_steps &&
-           2 * shares * tiles <=
-               (paired ? 2 : 1) * device_facts::current().multiprocessors + tiles / 2)
-      shares *= 2;
-    launch_kernel<gemm_sm90_skinny>(
-        p, dim3(static_cast<unsigned>(tiles), static_cast<unsigned>(shares)), stream,
-        dim3(1, static_cast<unsigned>(shares)));
+    p.k_steps = (a.columns + tile::k_step - 1) / tile::k_step;
+    const int tiles = (d.columns + tile::n - 1) / tile::n;
+    const auto shares = static_cast<unsigned>(std::min(shares_at_once(tiles), p.k_steps));
+    launch_kernel<gemm_sm90_skinny>(p, dim3(static_cast<unsigned>(tiles), shares), stream,
+                                    dim3(1, shares));
   }
 
  private:
-  static __device__ void meet(int shares) {
-    if (shares > 1) {
-      ptx::cluster_arrive();
-      ptx::cluster_wait();
-    } else {
-      __syncthreads();
+  /// A block's shared memory, its rows of B and its share of K.
+  struct place {
+    std::uint32_t memory, tables, ready_barriers, sums_barrier;
+    pipeline<stages> ring;
+    int k_steps;
+    int column = static_cast<int>(blockIdx.x) * tile::n;
+    int shares = static_cast<int>(gridDim.y), share = static_cast<int>(blockIdx.y);
+    int first = k_steps * share / shares, last = k_steps * (share + 1) / shares;
+
+    __device__ std::uint32_t weights(int stage) const {
+      return memory + static_cast<std::uint32_t>(stage * tile::stage_bytes);
     }
-  }
-
-  static __device__ void load(const arguments& p, const pipeline<stages>& ring,
-                              std::uint32_t memory, int column, int first, int last) {
-    ring_position<stages> at;
-    for (int k = first; k < last; ++k) {
-      ptx::mbarrier_wait(ring.empty(at.stage), at.parity ^ 1);
-      const std::uint32_t full = ring.full(at.stage);
-      const std::uint32_t weights = memory + static_cast<std::uint32_t>(at.stage * stage_bytes);
-      ptx::mbarrier_arrive_expect_tx(full, stage_bytes);
-#pragma unroll
-      for (int i = 0; i < (Packed ? 1 : 2); ++i)
-        ptx::tma_load(weights + static_cast<std::uint32_t>(i * tile_n * 128), p.map_b,
-                      Packed ? k * 128 : k * 256 + i * 128, column, full, ptx::keep::briefly);
-#pragma unroll
-      for (int i = 0; i < 2; ++i)
-        ptx::tma_load(weights + static_cast<std::uint32_t>(weight_bytes + i * M * 128), p.map_a,
-                      k * 256 + i * 128, 0, full, ptx::keep::long_time);
-      at.advance();
+    __device__ std::uint32_t activations(int stage) const {
+      return weights(stage) + tile::weight_bytes;
     }
-  }
-
-  /// The scales of eight blocks of a row, a byte each.
-  static __device__ uint2 load_scales(const scale_grid& s, int row, int block) {
-    std::uint32_t word[2];
-#pragma unroll
-    for (int i = 0; i < 2; ++i) {
-      const std::int64_t tile =
-          static_cast<std::int64_t>(row / 128) * ((s.blocks + 3) / 4) + block / 4 + i;
-      const std::int64_t at = s.swizzled_128x4
-                                  ? tile * 512 + row % 32 * 16 + row % 128 / 32 * 4
-                                  : static_cast<std::int64_t>(row) * s.blocks + block + 4 * i;
-      word[i] = *reinterpret_cast<const std::uint32_t*>(s.data + at);
+    /// Ends its phase when packed weights' activations are in order.
+    __device__ std::uint32_t ready(int stage) const {
+      return ready_barriers + 8u * static_cast<std::uint32_t>(stage);
     }
-    return {word[0], word[1]};
-  }
+    /// Fragment f of the tile is added up by block f % shares: how many this one has.
+    __device__ int fragments() const { return (tile::fragments - share + shares - 1) / shares; }
+    /// Where a lane's four sums of such a block's i-th fragment lie that pair `from` sent.
+    __device__ std::uint32_t sums(int from, int i) const {
+      const int most = (tile::fragments + shares - 1) / shares;
+      return memory +
+             static_cast<std::uint32_t>(stages * tile::stage_bytes +
+                                        (from * most + i) * tile::fragment_bytes) +
+             threadIdx.x % 32 * 16;
+    }
+  };
 
-  /// Four packed elements to four E4M3 bytes.
-  static __device__ std::uint32_t decode(std::uint32_t packed, const folded_magnitudes& table) {
-    const std::uint32_t signs = ptx::prmt(packed << 4, packed, 0x5140) & 0x80808080u;
-    return ptx::prmt(table.low, table.high, packed & 0x7777u) | signs;
-  }
+  /// The epilogue's factors of the tile, fetched meanwhile.
+  struct factors {
+    float row[M], column[tile::n], bias[tile::n];
 
-  static __device__ void multiply(const arguments& p, const pipeline<stages>& ring,
-                                  std::uint32_t memory, const folded_magnitudes* tables, int column,
-                                  int first, int last, float (&sum)[sums]) {
-    const int warpgroup = static_cast<int>(threadIdx.x) / 128;
-    const int lane = static_cast<int>(threadIdx.x) % 32;
-    const int row = static_cast<int>(threadIdx.x) % 128 / 32 * 16 + lane / 4;
-    int base[2] = {0, 0}, from[2] = {0, 0};
-    uint2 next[2] = {};
-    if constexpr (Packed) {
+    __device__ void fetch(const arguments& p, int first) {
+      const int lane = static_cast<int>(threadIdx.x) % 32;
+      for (int m = lane; m < M; m += 32) row[m] = p.how.alpha * p.how.a(m, p.d.rows);
 #pragma unroll
-      for (int i = 0; i < 2; ++i) {
-        from[i] = min(column + row + 8 * i, p.d.columns - 1);
-        base[i] = static_cast<int>(__float_as_uint(p.row_scale[from[i]]) >> 23) - 8;
-        if (first + warpgroup < last)
-          next[i] = load_scales(p.scales, from[i], (first + warpgroup) * 8);
+      for (int i = lane; i < tile::n; i += 32) {
+        const int n = min(first + i, p.d.columns - 1);
+        column[i] = Packed ? p.row_scale[n] : p.how.b(n, p.d.columns);
+        bias[i] = p.how.bias != nullptr ? p.how.bias[n] : 0.0f;
       }
     }
+  };
+
+  /// One thread: what the copy engine brings.
+  static __device__ void load(const arguments& p, const place& at) {
+    ring_position<stages> step;
+    for (int k = at.first; k < at.last; ++k) {
+      ptx::mbarrier_wait(at.ring.empty(step.stage), step.parity ^ 1);
+      const std::uint32_t full = at.ring.full(step.stage);
+      ptx::mbarrier_arrive_expect_tx(full, tile::stage_bytes);
+      ptx::tma_load(at.weights(step.stage), p.map_b, k * 128, at.column, full, ptx::keep::briefly);
+#pragma unroll
+      for (int i = 0; i < tile::k_step / 128; ++i)
+        ptx::tma_load(at.activations(step.stage) + static_cast<std::uint32_t>(i * M * 128), p.map_a,
+                      k * tile::k_step + i * 128, 0, full, ptx::keep::long_time);
+      step.advance();
+    }
+  }
+
+  /// Four warps: activations in the order that packed weights want. Where fewer warps do for a step,
+  /// they take turns.
+  static __device__ void reorder(const place& at, int thread) {
+    const int team = thread / reordered::team;
+    ring_position<stages> step;
+    step.advance(team);
+    for (int k = at.first + team; k < at.last; k += reordered::teams) {
+      ptx::mbarrier_wait(at.ring.full(step.stage), step.parity);
+      reordered::run(at.activations(step.stage), thread % reordered::team);
+      ptx::fence_proxy_async();
+      ptx::mbarrier_arrive(at.ready(step.stage));
+      step.advance(reordered::teams);
+    }
+  }
+
+  /// A pair of warpgroups: the products of their rows of B, in every `pairs`-th step.
+  static __device__ void multiply(const arguments& p, const place& at, int pair, int warp,
+                                  float (&sum)[sums]) {
 #pragma unroll
     for (int i = 0; i < sums; ++i) sum[i] = 0.0f;
-    for (int k = first + warpgroup; k < last; k += 2) {
-      const int step = k - first, stage = step % stages;
-      const uint2 scales[2] = {next[0], next[1]};
-      if (Packed && k + 2 < last) {
+    ring_position<stages> step;
+    if constexpr (Packed) {
+      const packed_fragment rows(p.scales, p.row_scale, warp, at.column, p.d.columns, at.tables);
+      constexpr int ahead = 2;  // steps whose scales are on their way
+      packed_fragment::scale_pairs scales[ahead];
 #pragma unroll
-        for (int i = 0; i < 2; ++i) next[i] = load_scales(p.scales, from[i], (k + 2) * 8);
-      }
-      ptx::mbarrier_wait(ring.full(stage), static_cast<std::uint32_t>(step / stages) & 1u);
-      const std::uint32_t weights = memory + static_cast<std::uint32_t>(stage * stage_bytes);
-      const std::uint32_t activations = weights + weight_bytes;
-      std::uint32_t decoded[8][4];
-      if constexpr (Packed) {
-        std::uint32_t packed[8][4];
+      for (int i = 0; i < ahead; ++i)
+        rows.load_scales(at.first + pair + i * tile::pairs, scales[i]);
+      step.advance(pair);
+      for (int first = at.first + pair; first < at.last; first += ahead * tile::pairs) {
 #pragma unroll
-        for (int j = 0; j < 8; ++j)
+        for (int i = 0; i < ahead; ++i) {
+          const int k = first + i * tile::pairs;
+          if (k >= at.last) break;
+          const int stage = ptx::broadcast(step.stage);
+          const std::uint32_t weights = at.weights(stage), b = at.activations(stage);
+          ptx::mbarrier_wait(at.ready(stage), step.parity);
 #pragma unroll
-          for (int i = 0; i < 4; ++i)
-            packed[j][i] = ptx::load_shared_half(
-                weights +
-                static_cast<std::uint32_t>((row + i % 2 * 8) * 128 + ((j ^ (row % 8)) << 4) +
-                                           lane % 4 * 2 + i / 2 * 8));
+          for (int half = 0; half < 2; ++half) {
+            std::uint32_t operand[4][4];
+            rows.decode(weights, half, scales[i], operand);
 #pragma unroll
-        for (int j = 0; j < 8; ++j)
+            for (int j = 0; j < 4; ++j) wgmma_settle(operand[j]);
+            wgmma_fence();
 #pragma unroll
-          for (int i = 0; i < 2; ++i) {
-            const std::uint32_t word = j < 4 ? scales[i].x : scales[i].y;
-            const int exponent = static_cast<int>((word >> (8 * (j % 4))) & 0xFFu);
-            const folded_magnitudes table = tables[max(0, min(14, exponent - base[i]))];
-            decoded[j][i] = decode(packed[j][i], table);
-            decoded[j][2 + i] = decode(packed[j][2 + i], table);
+            for (int j = 0; j < 4; ++j)
+              wgmma_registers<M>::run(
+                  sum, operand[j],
+                  wgmma_descriptor(b + static_cast<std::uint32_t>(half * M * 128), j), 1);
+            wgmma_commit();
+            wgmma_wait<0>();
           }
-      }
-      wgmma_fence();
-#pragma unroll
-      for (int j = 0; j < 8; ++j) {
-        const std::uint64_t b =
-            wgmma_descriptor(activations + static_cast<std::uint32_t>(j / 4 * M * 128), j % 4);
-        if constexpr (Packed) {
-          wgmma_registers<M>::run(sum, decoded[j], b, 1);
-        } else {
-          const std::uint64_t a =
-              wgmma_descriptor(weights + static_cast<std::uint32_t>(j / 4 * tile_n * 128), j % 4);
-          wgmma<element::e4m3, element::e4m3, M>::run(sum, a, b, 1);
+          at.ring.release(stage);
+          rows.load_scales(k + ahead * tile::pairs, scales[i]);
+          step.advance(tile::pairs);
         }
       }
-      wgmma_commit();
-      wgmma_wait<0>();
-      wgmma_settle(sum);
-      ring.release(stage);
+    } else {
+      int previous = -1;
+      for (int k = at.first; k < at.last; ++k) {
+        const int stage = ptx::broadcast(step.stage);
+        const std::uint32_t a = at.weights(stage) + static_cast<std::uint32_t>(warp / 4 * 64 * 128);
+        ptx::mbarrier_wait(at.ring.full(stage), step.parity);
+        wgmma_fence();
+#pragma unroll
+        for (int j = 0; j < 4; ++j)
+          wgmma<element::e4m3, element::e4m3, M>::run(
+              sum, wgmma_descriptor(a, j), wgmma_descriptor(at.activations(stage), j), 1);
+        wgmma_commit();
+        wgmma_wait<1>();
+        if (previous >= 0) at.ring.release(previous);
+        previous = stage;
+        step.advance();
+      }
+    }
+    wgmma_wait<0>();
+    wgmma_settle(sum);
+  }
+
+  /// Sends a warp's sums, fragment by fragment, to the blocks that add them up.
+  static __device__ void send(const place& at, int pair, int warp, const float (&sum)[sums]) {
+    const int from = pair * at.shares + at.share;
+#pragma unroll
+    for (int j = 0; j < M / 8; ++j) {
+      const int fragment = warp * (M / 8) + j;
+      const float* s = sum + 4 * j;
+      const std::uint32_t to = at.sums(from, fragment / at.shares);
+      if (at.shares == 1) {
+        ptx::store_shared(to, s[0], s[1]);
+        ptx::store_shared(to + 8, s[2], s[3]);
+      } else {
+        const auto target = static_cast<std::uint32_t>(fragment % at.shares);
+        ptx::store_async(ptx::remote_address(to, target), s[0], s[1], s[2], s[3],
+                         ptx::remote_address(at.sums_barrier, target));
+      }
     }
   }
 
-  /// This block's share of the outputs: the sums of every block of the cluster together.
-  static __device__ void write(const arguments& p, const float* partial, int column, int shares,
-                               int share) {
-    for (int i = static_cast<int>(threadIdx.x) + share * multipliers; i < tile_n * M;
-         i += multipliers * shares) {
-      const int m = i / tile_n, n = i % tile_n;
-      if (m >= p.d.rows || column + n >= p.d.columns) continue;
-      const float* from = partial + m * line + n;
-      float sum = *from;
-      for (int i = 1; i < shares; ++i)
-        sum += ptx::load_remote(ptx::shared_address(from),
-                                static_cast<std::uint32_t>((share + i) % shares));
-      const float weight = Packed ? p.row_scale[column + n] : p.how.b(column + n, p.d.columns);
-      float value = static_cast<float>(static_cast<double>(sum) *
-                                       (p.how.alpha * p.how.a(m, p.d.rows)) * weight);
-      if (p.how.bias != nullptr) value += p.how.bias[column + n];
-      if (p.how.accumulate) value += load_output<O>(p.d, m, column + n);
-      store_output<O>(p.d, m, column + n, value);
+  /// This block's part of the outputs, from the sums that all blocks of the cluster sent.
+  static __device__ void write(const arguments& p, const place& at, const factors& with) {
+    const int lane = static_cast<int>(threadIdx.x) % 32;
+    for (int i = static_cast<int>(threadIdx.x) / 32; i < at.fragments(); i += multipliers / 32) {
+      float total[4] = {0.0f, 0.0f, 0.0f, 0.0f};
+      for (int from = 0; from < tile::pairs * at.shares; ++from) {
+        const uint4 v = ptx::load_shared(at.sums(from, i));
+        total[0] += __uint_as_float(v.x);
+        total[1] += __uint_as_float(v.y);
+        total[2] += __uint_as_float(v.z);
+        total[3] += __uint_as_float(v.w);
+      }
+      const int fragment = i * at.shares + at.share, warp = fragment / (M / 8);
+#pragma unroll
+      for (int j = 0; j < 4; ++j) {
+        const int m = fragment % (M / 8) * 8 + lane % 4 * 2 + j % 2, line = lane / 4 + j / 2 * 8;
+        const int n = 16 * warp + line;
+        if (m >= p.d.rows || at.column + n >= p.d.columns) continue;
+        float value =
+            static_cast<float>(static_cast<double>(total[j]) * with.row[m] * with.column[n]);
+        if (p.how.bias != nullptr) value += with.bias[n];
+        if (p.how.accumulate) value += load_output<O>(p.d, m, at.column + n);
+        store_output<O>(p.d, m, at.column + n, value);
+      }
     }
+  }
+
+  /// The most blocks that can share the K of so many tiles and still run all at one time.
+  static int shares_at_once(int tiles) {
+    static thread_local int known = -1, clusters[9];
+    if (known != device_facts::current().device) {
+      for (unsigned blocks = 2; blocks <= 8; ++blocks) {
+        cudaLaunchAttribute cluster{};
+        cluster.id = cudaLaunchAttributeClusterDimension;
+        cluster.val.clusterDim = {1, blocks, 1};
+        cudaLaunchConfig_t config{};
+        config.gridDim = dim3(1, blocks);
+        config.blockDim = dim3(threads);
+        config.dynamicSmemBytes = shared_bytes;
+        config.attrs = &cluster;
+        config.numAttrs = 1;
+        check(cudaOccupancyMaxActiveClusters(&clusters[blocks], kernel_entry<gemm_sm90_skinny>,
+                                             &config));
+      }
+      known = device_facts::current().device;
+    }
+    int shares = 1;
+    for (int blocks = 2; blocks <= 8; ++blocks)
+      if (tiles <= clusters[blocks]) shares = blocks;
+    return shares;
   }
 };
 

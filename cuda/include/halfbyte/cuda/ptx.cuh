@@ -118,17 +118,21 @@ inline __device__ void cluster_wait() {
   asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory");
 }
 
-/// Reads a float that lies at the same offset in another block of the cluster.
-inline __device__ float load_remote(std::uint32_t address, std::uint32_t block) {
-  float value;
+/// The address, in the cluster's shared window, of what lies at this offset in one of its blocks.
+inline __device__ std::uint32_t remote_address(std::uint32_t address, std::uint32_t block) {
+  std::uint32_t remote;
+  asm("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(remote) : "r"(address), "r"(block));
+  return remote;
+}
+
+/// Stores to a block of the cluster and counts the 16 bytes at a barrier there.
+inline __device__ void store_async(std::uint32_t remote, float a, float b, float c, float d,
+                                   std::uint32_t remote_barrier) {
   asm volatile(
-      "{\n .reg .b32 remote;\n"
-      " mapa.shared::cluster.u32 remote, %1, %2;\n"
-      " ld.shared::cluster.f32 %0, [remote];\n}"
-      : "=f"(value)
-      : "r"(address), "r"(block)
+      "st.async.shared::cluster.mbarrier::complete_tx::bytes.v4.f32 [%0], {%1, %2, %3, %4}, "
+      "[%5];" ::"r"(remote),
+      "f"(a), "f"(b), "f"(c), "f"(d), "r"(remote_barrier)
       : "memory");
-  return value;
 }
 
 /// Waits until the kernels before this one in its stream have ended and their writes can be read.
@@ -255,9 +259,9 @@ inline __device__ uint4 load_shared(std::uint32_t address) {
   return v;
 }
 
-inline __device__ std::uint32_t load_shared_half(std::uint32_t address) {
-  std::uint16_t v;
-  asm volatile("ld.shared.u16 %0, [%1];" : "=h"(v) : "r"(address) : "memory");
+inline __device__ uint2 load_shared_pair(std::uint32_t address) {
+  uint2 v;
+  asm volatile("ld.shared.v2.u32 {%0, %1}, [%2];" : "=r"(v.x), "=r"(v.y) : "r"(address) : "memory");
   return v;
 }
 
@@ -265,6 +269,12 @@ inline __device__ float load_shared_float(std::uint32_t address) {
   float v;
   asm volatile("ld.shared.f32 %0, [%1];" : "=f"(v) : "r"(address) : "memory");
   return v;
+}
+
+inline __device__ void store_shared(std::uint32_t address, const uint4& v) {
+  asm volatile("st.shared.v4.u32 [%0], {%1, %2, %3, %4};" ::"r"(address), "r"(v.x), "r"(v.y),
+               "r"(v.z), "r"(v.w)
+               : "memory");
 }
 
 inline __device__ void store_shared(std::uint32_t address, float a) {
