@@ -130,8 +130,9 @@ void gemm(const operand_matrix& a, const operand_matrix& b, const output_matrix&
           a, {}, b, {}, d, how, stream);
   }
   if constexpr (A == element::e4m3 && B == element::e4m3) {
-    // More rows only where each of the blocks that share K has a long part of it.
-    const bool few = d.rows <= 16 || (d.rows <= 32 && a.columns >= 4096);
+    // More rows only where K is long enough to share, and above 32 only where there are so few tiles
+    // that most of the device would be idle.
+    const bool few = d.rows <= 16 || ((d.rows <= 32 || d.columns <= 2048) && a.columns >= 4096);
     if (few && detail::with_skinny_width(d.rows, [&](auto m) {
           gemm_sm90_skinny<false, m(), O>::launch(a, b, {}, nullptr, d, how, stream);
         }))

@@ -82,9 +82,9 @@ struct gemm_sm90_skinny {
         ptx::mbarrier_init(at.ready(stage), reordered::team);
       ptx::mbarrier_init(at.sums_barrier, 1 + 32);
       at.ring.initialise(1, 8);
-      const int bytes = tile::pairs * at.shares * at.fragments() * tile::fragment_bytes;
-      ptx::mbarrier_arrive_expect_tx(at.sums_barrier,
-                                     at.shares > 1 ? static_cast<std::uint32_t>(bytes) : 0);
+      ptx::mbarrier_arrive_expect_tx(
+          at.sums_barrier,
+          static_cast<std::uint32_t>((at.shares - 1) * at.fragments() * tile::fragment_bytes));
     }
     if (threadIdx.x == loader) {
       ptx::prefetch_tensor_map(p.map_a);
@@ -102,7 +102,7 @@ struct gemm_sm90_skinny {
       multiply(p, at, warp / 8, warp % 8, sum);
       if (at.shares > 1) ptx::cluster_wait();  // until the others' barriers are ready
       send(at, warp / 8, warp % 8, sum);
-      if (at.shares == 1) ptx::named_barrier_wait(1, multipliers);
+      ptx::named_barrier_wait(1, multipliers);
       ptx::mbarrier_wait(at.sums_barrier, 0);
       write(p, at, with);
     } else if (warp < loader / 32) {
@@ -159,12 +159,19 @@ struct gemm_sm90_skinny {
     }
     /// Fragment f of the tile is added up by block f % shares: how many this one has.
     __device__ int fragments() const { return (tile::fragments - share + shares - 1) / shares; }
-    /// Where a lane's four sums of such a block's i-th fragment lie that pair `from` sent.
+    /// Where a lane's four sums of this block's i-th fragment lie that block `from` left.
     __device__ std::uint32_t sums(int from, int i) const {
       const int most = (tile::fragments + shares - 1) / shares;
       return memory +
              static_cast<std::uint32_t>(stages * tile::stage_bytes +
                                         (from * most + i) * tile::fragment_bytes) +
+             threadIdx.x % 32 * 16;
+    }
+    /// And where those lie that the second pair left to the first.
+    __device__ std::uint32_t left_sums(int fragment) const {
+      return memory +
+             static_cast<std::uint32_t>(stages * tile::stage_bytes +
+                                        (tile::fragments + 6 + fragment) * tile::fragment_bytes) +
              threadIdx.x % 32 * 16;
     }
   };
@@ -280,23 +287,46 @@ struct gemm_sm90_skinny {
     wgmma_settle(sum);
   }
 
-  /// Sends a warp's sums, fragment by fragment, to the blocks that add them up.
-  static __device__ void send(const place& at, int pair, int warp, const float (&sum)[sums]) {
-    const int from = pair * at.shares + at.share;
+  /// Leaves a warp's sums, fragment by fragment, where they are added up: in this block or, with a
+  /// count of the bytes, in another. Where two pairs took turns, the first takes the second's along.
+  static __device__ void send(const place& at, int pair, int warp, float (&sum)[sums]) {
+    if constexpr (tile::pairs == 2) {
+      const std::uint32_t mine = at.left_sums(warp * (M / 8));
+#pragma unroll
+      for (int j = 0; j < M / 8; ++j)
+        if (pair == 1)
+          store(mine + static_cast<std::uint32_t>(j * tile::fragment_bytes), sum + 4 * j);
+      ptx::named_barrier_wait(1, multipliers);
+      if (pair == 1) return;
+#pragma unroll
+      for (int j = 0; j < M / 8; ++j)
+        add(sum + 4 * j, mine + static_cast<std::uint32_t>(j * tile::fragment_bytes));
+    }
 #pragma unroll
     for (int j = 0; j < M / 8; ++j) {
-      const int fragment = warp * (M / 8) + j;
+      const int fragment = warp * (M / 8) + j, target = fragment % at.shares;
+      const std::uint32_t to = at.sums(at.share, fragment / at.shares);
       const float* s = sum + 4 * j;
-      const std::uint32_t to = at.sums(from, fragment / at.shares);
-      if (at.shares == 1) {
-        ptx::store_shared(to, s[0], s[1]);
-        ptx::store_shared(to + 8, s[2], s[3]);
+      if (target == at.share) {
+        store(to, s);
       } else {
-        const auto target = static_cast<std::uint32_t>(fragment % at.shares);
-        ptx::store_async(ptx::remote_address(to, target), s[0], s[1], s[2], s[3],
-                         ptx::remote_address(at.sums_barrier, target));
+        const auto block = static_cast<std::uint32_t>(target);
+        ptx::store_async(ptx::remote_address(to, block), s[0], s[1], s[2], s[3],
+                         ptx::remote_address(at.sums_barrier, block));
       }
     }
+  }
+
+  static __device__ void store(std::uint32_t to, const float* four) {
+    ptx::store_shared(to, uint4{__float_as_uint(four[0]), __float_as_uint(four[1]),
+                                __float_as_uint(four[2]), __float_as_uint(four[3])});
+  }
+  static __device__ void add(float* four, std::uint32_t from) {
+    const uint4 v = ptx::load_shared(from);
+    four[0] += __uint_as_float(v.x);
+    four[1] += __uint_as_float(v.y);
+    four[2] += __uint_as_float(v.z);
+    four[3] += __uint_as_float(v.w);
   }
 
   /// This block's part of the outputs, from the sums that all blocks of the cluster sent.
@@ -304,13 +334,7 @@ struct gemm_sm90_skinny {
     const int lane = static_cast<int>(threadIdx.x) % 32;
     for (int i = static_cast<int>(threadIdx.x) / 32; i < at.fragments(); i += multipliers / 32) {
       float total[4] = {0.0f, 0.0f, 0.0f, 0.0f};
-      for (int from = 0; from < tile::pairs * at.shares; ++from) {
-        const uint4 v = ptx::load_shared(at.sums(from, i));
-        total[0] += __uint_as_float(v.x);
-        total[1] += __uint_as_float(v.y);
-        total[2] += __uint_as_float(v.z);
-        total[3] += __uint_as_float(v.w);
-      }
+      for (int from = 0; from < at.shares; ++from) add(total, at.sums(from, i));
       const int fragment = i * at.shares + at.share, warp = fragment / (M / 8);
 #pragma unroll
       for (int j = 0; j < 4; ++j) {
