@@ -223,7 +223,8 @@ struct gemm_sm90_skinny {
     }
   }
 
-  /// A pair of warpgroups: the products of their rows of B, in every `pairs`-th step.
+  /// A pair of warpgroups: the products of their rows of B, in every `pairs`-th step. Packed rows are
+  /// decoded while the instructions of the other pair are under way.
   static __device__ void multiply(const arguments& p, const place& at, int pair, int warp,
                                   float (&sum)[sums]) {
 #pragma unroll
@@ -249,6 +250,7 @@ struct gemm_sm90_skinny {
           for (int half = 0; half < 2; ++half) {
             std::uint32_t operand[4][4];
             rows.decode(weights, half, scales[i], operand);
+            // Or the compiler may decode between the instructions, which then wait for each other.
 #pragma unroll
             for (int j = 0; j < 4; ++j) wgmma_settle(operand[j]);
             wgmma_fence();
