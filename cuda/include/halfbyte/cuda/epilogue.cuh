@@ -126,7 +126,7 @@ struct warp_writer {
 
   template <int Blocks, class T>
   __device__ void write(const T (&sum)[Blocks][N / 2]) const {
-    if (map != nullptr && tile.wide == 0) {
+    if (map != nullptr && tile.wide == 0 && (ends_whole() || tile.first_column + N <= d.columns)) {
       if (how.b.scale != nullptr) {
         write_slabs<true>(sum);
       } else {
@@ -147,6 +147,9 @@ struct warp_writer {
 
  private:
   static __device__ int lane() { return static_cast<int>(threadIdx.x) % 32; }
+
+  /// The copy engine writes whole units of 16 bytes, also where a row of D ends within one.
+  __device__ bool ends_whole() const { return d.columns * bytes_of(O) % 16 == 0; }
 
   template <bool ScaledColumns, int Blocks, class T>
   __device__ void write_slabs(const T (&sum)[Blocks][N / 2]) const {
