@@ -81,17 +81,18 @@ def draw(rows, path):
     kernels = list(dict.fromkeys(r["kernel"] for r in rows))
     figure, axes = plt.subplots(figsize=(11, 6))
     width = 0.85 / len(kernels)
-    for i, name in enumerate(kernels):
+    owners = [k.split()[0] for k in kernels]
+    shades = {"cuBLASLt": plt.cm.Greys, "halfbyte": plt.cm.viridis, "Triton": plt.cm.Oranges}
+    for i, (name, owner) in enumerate(zip(kernels, owners)):
         rate = {r["shape"]: r["tflops"] for r in rows if r["kernel"] == name}
-        shade = {"cuBLASLt": plt.cm.Greys, "halfbyte": plt.cm.viridis}.get(name.split()[0],
-                                                                          plt.cm.Oranges)
+        place = (owners[:i].count(owner) + 0.5) / owners.count(owner)
         axes.bar([j + i * width for j in range(len(shapes))], [rate.get(s, 0) for s in shapes],
-                 width, label=name, color=shade(0.25 + 0.6 * i / len(kernels)))
+                 width, label=name, color=shades[owner](0.2 + 0.7 * place))
     axes.set_xticks([j + 0.42 for j in range(len(shapes))],
-                    [" x ".join(map(str, s)) for s in shapes])
+                    [" x ".join(map(str, s)) for s in shapes], fontsize=8)
     axes.set_xlabel("M x N x K")
     axes.set_ylabel("TFLOP/s")
-    axes.legend(fontsize=7, ncol=2, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    axes.legend(fontsize=8, ncol=4, loc="lower center", bbox_to_anchor=(0.5, 1.01))
     figure.tight_layout()
     figure.savefig(path, dpi=120)
     print(f"wrote {path}")
