@@ -155,6 +155,25 @@ def test_bad_files(folder):
         assert result.returncode == 2 and result.stderr and not list(folder.iterdir()), arguments
 
 
+def test_unwritable_files(folder):
+    """When one of the files cannot be written, neither is."""
+    small = ("--tensors", "*layer.0*query*", "--format", "mxfp4")
+    (folder / "taken").mkdir()
+    (folder / "old").write_text("old")
+    before = sorted(folder.iterdir())
+    for write, page in [("w", "missing/r"), ("missing/w", "r"), ("w", "taken"), ("taken", "r"),
+                        ("w", "old/r"), ("old", "taken"), ("taken", "old"), ("w", "./w")]:
+        result = run(folder, *small, "--write", write, "--report", page, MODEL)
+        assert result.returncode == 2 and result.stderr.startswith("compare_formats: "), (write, page)
+        assert sorted(folder.iterdir()) == before and (folder / "old").read_text() == "old", (write, page)
+    if pathlib.Path("/dev/full").exists():
+        with open("/dev/full", "w") as full:
+            result = subprocess.run([PROGRAM, *small, "--write", "w", "--report", "r", MODEL],
+                                    cwd=folder, stdout=full, stderr=subprocess.PIPE, text=True)
+        assert result.returncode == 2 and "the table" in result.stderr, result.stderr
+        assert sorted(folder.iterdir()) == before
+
+
 def test_names_in_the_page(folder):
     """A name that a file makes up is text in the page, whatever it says."""
     name = "<script>alert(1)</script>&\x1b"
@@ -166,7 +185,8 @@ def test_names_in_the_page(folder):
     assert "script" not in Page(text).tags and "&lt;script&gt;" in text and "\x1b" not in text
 
 
-for test in [test_first_look, test_choices, test_checkpoints, test_bad_files, test_names_in_the_page]:
+for test in [test_first_look, test_choices, test_checkpoints, test_bad_files, test_unwritable_files,
+             test_names_in_the_page]:
     with tempfile.TemporaryDirectory() as scratch:
         test(pathlib.Path(scratch))
     print("passed:", test.__doc__)

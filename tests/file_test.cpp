@@ -111,6 +111,36 @@ TEST_CASE("the error of a file names it and the reason") {
   }
 }
 
+TEST_CASE("an unfinished file takes its place when it is finished and goes when it never is") {
+  const scratch_folder folder;
+  const bytes before = random_bytes(70, 14), after = random_bytes(80, 15);
+  const std::span<const std::uint8_t> piece(after);
+  replace(folder.path() / "data", {before});
+  {
+    const hb::unfinished_file dropped(folder.path() / "data", std::span(&piece, 1));
+    CHECK(contents(folder.path() / "data") == before);
+    CHECK(files_in(folder.path()) == 2);
+  }
+  CHECK(files_in(folder.path()) == 1);
+  hb::unfinished_file kept(folder.path() / "data", std::span(&piece, 1));
+  CHECK(contents(folder.path() / "data") == before);
+  kept.finish();
+  CHECK(contents(folder.path() / "data") == after);
+  CHECK(files_in(folder.path()) == 1);
+}
+
+TEST_CASE("a file that cannot take its place is removed") {
+  const scratch_folder folder;
+  const bytes data = random_bytes(90, 16);
+  const std::span<const std::uint8_t> piece(data);
+  {
+    hb::unfinished_file file(folder.path() / "data", std::span(&piece, 1));
+    std::filesystem::create_directory(folder.path() / "data");
+    CHECK_THROWS_AS(file.finish(), std::system_error);
+  }
+  CHECK(files_in(folder.path()) == 1);
+}
+
 TEST_CASE("an unfinished file of another writer is left alone") {
   const scratch_folder folder;
   const bytes data = random_bytes(50, 8), other = random_bytes(60, 9);

@@ -7,6 +7,7 @@
 //     compare_formats model.safetensors --write small.safetensors --layout modelopt_nvfp4
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
@@ -18,6 +19,7 @@
 #include <span>
 #include <stdexcept>
 #include <string>
+#include <system_error>
 #include <vector>
 
 #if __has_include(<unistd.h>)
@@ -35,6 +37,7 @@
 #include "measure.hpp"
 
 namespace hb = halfbyte;
+namespace fs = std::filesystem;
 
 namespace {
 
@@ -156,16 +159,28 @@ void write_checkpoint(const hb::safetensors& model, const arguments& asked) {
 }
 
 void run(const arguments& asked) {
+  const auto whole = [](const fs::path& p) { return fs::weakly_canonical(fs::absolute(p)); };
+  if (!asked.write.empty() && !asked.report.empty() && whole(asked.write) == whole(asked.report)) {
+    throw std::invalid_argument("--write and --report name the same file");
+  }
   const hb::mapped_file file(asked.file);
   const hb::safetensors model = hb::read_safetensors(file.bytes());
   const comparison all = compare(model, asked);
   std::fputs(table(all).c_str(), stdout);
-  if (!asked.write.empty()) write_checkpoint(model, asked);
+  if (std::fflush(stdout) != 0)
+    throw std::system_error(errno, std::generic_category(), "the table");
+
+  // Neither file takes its place before both are on the disk.
+  std::optional<hb::unfinished_file> page;
   if (!asked.report.empty()) {
-    const std::string page = report(all);
-    const std::span<const std::uint8_t> bytes(reinterpret_cast<const std::uint8_t*>(page.data()),
-                                              page.size());
-    hb::replace_file(asked.report, std::span(&bytes, 1));
+    const std::string text = report(all);
+    const std::span<const std::uint8_t> bytes(reinterpret_cast<const std::uint8_t*>(text.data()),
+                                              text.size());
+    page.emplace(asked.report, std::span(&bytes, 1));
+  }
+  if (!asked.write.empty()) write_checkpoint(model, asked);
+  if (page) {
+    page->finish();
     std::printf("%s: the same with pictures\n", asked.report.c_str());
   }
 }

@@ -155,32 +155,57 @@ class mapped_file {
   std::vector<std::uint8_t> owned_;  // where files cannot be mapped
 };
 
-/// Makes `path` a file of these pieces, one after the other: whole, or not at all.
+/// A file of these pieces, one after the other, that is on the disk beside `path` and takes its
+/// place when it is told to finish(): whole, or not at all.
 ///
-/// Writes a new file beside `path`, waits for the disk, then renames it over `path`; what was there
-/// stays as it was until that moment, and for those who have it open. Throws std::system_error, and
-/// leaves nothing behind, if that fails or if `path` is there and is not a regular file.
+/// What was at `path` stays as it was until that moment, and for those who have it open. Throws
+/// std::system_error, and leaves nothing behind, if the file cannot be written or if `path` is
+/// there and is not a regular file. A file that is never finished is removed.
+class unfinished_file {
+ public:
+  unfinished_file(const std::filesystem::path& path,
+                  std::span<const std::span<const std::uint8_t>> pieces)
+      : path_(path) {
+    std::error_code reason, ignored;
+    if (std::filesystem::exists(path, ignored) &&
+        !std::filesystem::is_regular_file(path, ignored)) {
+      detail::throw_file_error("will not replace what is not a regular file:", path,
+                               std::make_error_code(std::errc::invalid_argument));
+    }
+    int attempt = 0;
+    do {  // another writer's unfinished file is not ours to touch
+      beside_ = path;
+      beside_ += ".unfinished" + std::to_string(attempt);
+      reason = detail::write_new_file(beside_, pieces);
+    } while (reason == std::errc::file_exists && ++attempt < 100);
+    if (reason) {
+      if (reason != std::errc::file_exists) std::filesystem::remove(beside_, ignored);
+      detail::throw_file_error("cannot write", path, reason);
+    }
+  }
+  unfinished_file(const unfinished_file&) = delete;
+  unfinished_file& operator=(const unfinished_file&) = delete;
+  ~unfinished_file() {
+    std::error_code ignored;
+    if (!beside_.empty()) std::filesystem::remove(beside_, ignored);
+  }
+
+  void finish() {
+    std::error_code reason;
+    std::filesystem::rename(beside_, path_, reason);
+    if (reason) detail::throw_file_error("cannot write", path_, reason);
+    beside_.clear();
+    detail::sync_folder(path_.has_parent_path() ? path_.parent_path() : ".");
+  }
+
+ private:
+  std::filesystem::path path_, beside_;
+};
+
+/// Makes `path` a file of these pieces at once: see unfinished_file.
 inline void replace_file(const std::filesystem::path& path,
                          std::span<const std::span<const std::uint8_t>> pieces) {
-  std::error_code ignored;
-  if (std::filesystem::exists(path, ignored) && !std::filesystem::is_regular_file(path, ignored)) {
-    detail::throw_file_error("will not replace what is not a regular file:", path,
-                             std::make_error_code(std::errc::invalid_argument));
-  }
-  std::filesystem::path unfinished;
-  std::error_code reason;
-  int attempt = 0;
-  do {  // another writer's unfinished file is not ours to touch
-    unfinished = path;
-    unfinished += ".unfinished" + std::to_string(attempt);
-    reason = detail::write_new_file(unfinished, pieces);
-  } while (reason == std::errc::file_exists && ++attempt < 100);
-  if (!reason) std::filesystem::rename(unfinished, path, reason);
-  if (reason) {
-    if (reason != std::errc::file_exists) std::filesystem::remove(unfinished, ignored);
-    detail::throw_file_error("cannot write", path, reason);
-  }
-  detail::sync_folder(path.has_parent_path() ? path.parent_path() : ".");
+  unfinished_file(path, pieces).finish();
 }
 
 }  // namespace halfbyte
