@@ -145,6 +145,19 @@ int main(int argc, char** argv) {
     }
     if constexpr (F.bits() <= 16) compare_decodings<F>();
   });
+
+  std::vector<std::int64_t> integers(1 << 18);
+  std::vector<std::uint64_t> counts(1 << 18);
+  for (std::uint64_t i = 0; i < integers.size(); ++i) {
+    const std::uint64_t high = random_bits(seed, 7, i), low = random_bits(seed, 8, i);
+    counts[i] = (high << 32 | low) >> (i % 64);
+    integers[i] = bit_cast<std::int64_t>(counts[i]) * (i % 2 == 0 ? 1 : -1);
+  }
+  compare_encodings<e4m3, saturate>(integers, "random integers");
+  compare_encodings<int8, saturate>(integers, "random integers");
+  compare_encodings<float32, saturate>(integers, "random integers");
+  compare_encodings<e5m2, saturate>(counts, "random unsigned integers");
+  compare_encodings<bfloat16, saturate>(counts, "random unsigned integers");
   std::printf("%d passed, %d failed\n", passed, failed);
   return failed == 0 ? 0 : 1;
 }

@@ -76,7 +76,10 @@ HALFBYTE_HD constexpr unpacked unpack(double x) {
 template <std::integral T>
 HALFBYTE_HD constexpr unpacked unpack(T x) {
   const auto bits = static_cast<std::uint64_t>(x);
-  return x < T{0} ? unpack_integer(std::uint64_t{0} - bits, 0, true) : unpack_integer(bits, 0);
+  if constexpr (std::signed_integral<T>) {
+    if (x < 0) return unpack_integer(std::uint64_t{0} - bits, 0, true);
+  }
+  return unpack_integer(bits, 0);
 }
 
 HALFBYTE_HD constexpr unpacked unpack(const unpacked& x) { return x; }
