@@ -483,15 +483,3 @@ TEST_CASE("integers of every type and size convert as the numbers they are") {
   CHECK(minifloat<hb::float32>(std::uint32_t{0xffffffffu}).pattern == 0x4f800000u);
   CHECK(minifloat<hb::float32>(16777217).pattern == 0x4b800000u);
 }
-
-TEST_CASE("literals say what they mean") {
-  using namespace hb::literals;
-  CHECK((1.5_e2m1).pattern == 3);
-  CHECK((-1.5_e2m1).pattern == 0xb);
-  CHECK((7.5_e2m3).pattern == 0x1f);
-  CHECK((28.0_e3m2).pattern == 0x1f);
-  CHECK((448.0_e4m3).pattern == 0x7e);
-  CHECK((57344.0_e5m2).pattern == 0x7b);
-  CHECK((1e9_e4m3).pattern == 0x7e);
-  static_assert((0.5_e2m1).pattern == 1);
-}

@@ -14,6 +14,7 @@
 #include <halfbyte/overflow.hpp>
 #include <halfbyte/encode.hpp>
 #include <halfbyte/minifloat.hpp>
+#include <halfbyte/literal.hpp>
 #include <halfbyte/grid.hpp>
 #include <halfbyte/block_format.hpp>
 #include <halfbyte/scale_rule.hpp>

@@ -129,16 +129,6 @@ using float8_e5m2fnuz = minifloat<e5m2fnuz>;
 using float8_ue8m0 = minifloat<ue8m0>;
 using float8_ue4m3 = minifloat<ue4m3>;
 
-/// `1.5_e2m1`: literals of the formats that people write by hand, read as a double, then rounded; a
-/// literal out of range saturates.
-namespace literals {
-constexpr float4_e2m1 operator""_e2m1(long double x) { return float4_e2m1(static_cast<double>(x)); }
-constexpr float6_e2m3 operator""_e2m3(long double x) { return float6_e2m3(static_cast<double>(x)); }
-constexpr float6_e3m2 operator""_e3m2(long double x) { return float6_e3m2(static_cast<double>(x)); }
-constexpr float8_e4m3 operator""_e4m3(long double x) { return float8_e4m3(static_cast<double>(x)); }
-constexpr float8_e5m2 operator""_e5m2(long double x) { return float8_e5m2(static_cast<double>(x)); }
-}  // namespace literals
-
 }  // namespace halfbyte
 
 template <halfbyte::format F>
