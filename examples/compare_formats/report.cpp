@@ -19,15 +19,17 @@ h1 { font-size: 1.5em; margin-bottom: 0.2em; }
 figure { margin: 2.2em 0; break-inside: avoid; }
 figcaption { font-size: 14px; margin-top: 0.4em; }
 svg { max-width: 100%; height: auto; font: 12px "Helvetica Neue", Helvetica, Arial, sans-serif; }
+svg text { paint-order: stroke; stroke: #fff; stroke-width: 3px; stroke-linejoin: round; }
 svg .small { font-size: 11px; }
 svg .strong { font-weight: 600; }
 svg .code { font: 11px "DejaVu Sans Mono", Menlo, Consolas, monospace; }
-table { border-collapse: collapse; font-size: 12px; width: 100%; }
+table { border-collapse: collapse; font-size: 11px; width: 100%; }
 th { text-align: right; border-bottom: 1.5px solid #222; border-top: 1.5px solid #222; }
 td { text-align: right; border-bottom: 1px solid #e2e2e2; font-variant-numeric: tabular-nums; }
-th, td { padding: 2px 6px; white-space: nowrap; }
+th, td { padding: 2px 4px; white-space: nowrap; }
 th:nth-child(-n+3), td:nth-child(-n+3) { text-align: left; }
-@media print { body { margin: 0 auto; } }
+tr { break-inside: avoid; }
+@media print { body { margin: 0 auto; padding: 0; } table { font-size: 9px; } }
 )";
 
 /// Rows as they come: the format's own scale rule, rounded to nearest even.
@@ -190,9 +192,9 @@ void draw_worst(page& out, const comparison& all) {
 
 void add_table(page& out, const comparison& all) {
   out.add(
-      "<h2>All measurements</h2>\n<table>\n<tr><th>format</th><th>scale rule</th><th>rounding</th>"
-      "<th>bits/value</th><th>MSE</th><th>SQNR, dB</th><th>cosine</th><th>time, ms</th>"
-      "<th>GB/s</th></tr>\n");
+      "<h2>All measurements</h2>\n<table>\n<thead><tr><th>format</th><th>scale rule</th>"
+      "<th>rounding</th><th>bits/value</th><th>MSE</th><th>SQNR, dB</th><th>cosine</th>"
+      "<th>time, ms</th><th>GB/s</th></tr></thead>\n");
   for (const compared& row : all.rows) {
     const measurement& m = row.total;
     out.add("<tr><td>" + escaped(row.how.format) + "</td><td>" + escaped(row.how.scale) +
