@@ -63,6 +63,16 @@ TEST_CASE("the sum is cut off 13 bits below its leading one, toward zero") {
   CHECK(dot(a, b) == 16384 - 2);  // toward zero: each term before it is added
 }
 
+TEST_CASE("the sum so far counts 13 bits below the largest term, and not 14") {
+  std::vector<std::uint8_t> a(64, 0), b(64, 0);
+  a[0] = b[0] = fp8(1);
+  a[32] = fp8(128);
+  b[32] = fp8(64);
+  CHECK(dot(a, b) == 8192 + 1);
+  b[32] = fp8(128);
+  CHECK(dot(a, b) == 16384);
+}
+
 TEST_CASE("sums that cancel leave what was kept") {
   std::vector<std::uint8_t> a(64, 0), b(64, 0);
   a[0] = b[0] = fp8(448);

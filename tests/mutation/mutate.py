@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Puts one fault after another into a copy of the headers; the unit tests must notice each.
 
-Usage: mutate.py SOURCE_ROOT [--jobs 2] [--only TEXT] [--from N]. The faults are in faults.txt beside
-this file. For each, the tests named with it are compiled (without optimization: that is quickest)
-and run, and all others of the core if those notice nothing. A test notices when it fails, runs for
-too long, or does not compile because of a static_assert. Exits with 1 when a fault stays unnoticed
-or is none: when its text is not in the header exactly once, or no C++.
+Usage: mutate.py SOURCE_ROOT [--jobs 2] [--only TEXT] [--from N] [--compiler g++]. The faults are in
+faults.txt beside this file. For each, the tests named with it are compiled (without optimization:
+that is quickest) and run, and all others of the core if those notice nothing. A test notices when
+it fails, runs for too long, or does not compile because of a static_assert. Exits with 1 when a
+fault stays unnoticed or is none: when its text is not in the header exactly once, or no C++.
 """
 import argparse
 import concurrent.futures
@@ -20,7 +20,7 @@ import time
 ALL_TESTS = ['bits', 'format', 'pack', 'unpacked', 'block_format', 'quantized', 'scale', 'block',
              'quantize_relations', 'quantize', 'vendor_formulas', 'overflow', 'encode', 'rounding',
              'random', 'known_answers', 'minifloat']
-COMPILE = ['g++', '-std=c++20', '-O0', '-w', '-fmax-errors=5']
+FLAGS = ['-std=c++20', '-O0', '-w']
 LONGEST_RUN = 300  # seconds
 SOUND, SOUND_LOCK = {}, threading.Lock()  # which tests pass without a fault
 
@@ -42,8 +42,9 @@ def read_faults(path):
 class Copy:
     """A copy of the headers and the tests, with one fault at a time."""
 
-    def __init__(self, root, folder, doctest_main):
+    def __init__(self, root, folder, compile, doctest_main):
         self.folder = pathlib.Path(folder)
+        self.compile = compile
         self.main = doctest_main
         shutil.copytree(root / 'include', self.folder / 'include')
         shutil.copytree(root / 'tests', self.folder / 'tests', ignore=shutil.ignore_patterns(
@@ -62,8 +63,9 @@ class Copy:
         """What a test says to the headers as they are now: None when it passes."""
         program = self.folder / 'program'
         compile = subprocess.run(
-            COMPILE + ['-I', self.folder / 'include', self.folder / 'tests' / f'{test}_test.cpp',
-                       self.main, '-o', program], capture_output=True, text=True)
+            self.compile + ['-I', self.folder / 'include',
+                            self.folder / 'tests' / f'{test}_test.cpp', self.main, '-o', program],
+            capture_output=True, text=True)
         if compile.returncode != 0:
             if 'static' in compile.stderr or 'constant' in compile.stderr:
                 return f'{test} does not compile: static_assert'
@@ -106,7 +108,9 @@ def main():
     parser.add_argument('--jobs', type=int, default=2)
     parser.add_argument('--only', default='', help='faults whose header or text contains this')
     parser.add_argument('--from', type=int, default=1, dest='first', help='number of the first fault')
+    parser.add_argument('--compiler', default='g++')
     arguments = parser.parse_args()
+    compile = [arguments.compiler] + FLAGS
     faults = read_faults(pathlib.Path(__file__).with_name('faults.txt'))
     chosen = [(n, f) for n, f in enumerate(faults, 1)
               if n >= arguments.first and any(arguments.only in str(part) for part in f)]
@@ -114,11 +118,11 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         doctest_main = folder / 'main.o'
-        subprocess.run(COMPILE + ['-c', arguments.root / 'tests/main.cpp', '-o', doctest_main],
+        subprocess.run(compile + ['-c', arguments.root / 'tests/main.cpp', '-o', doctest_main],
                        check=True)
         copies, lock = [], threading.Lock()
         for job in range(arguments.jobs):
-            copies.append(Copy(arguments.root, folder / str(job), doctest_main))
+            copies.append(Copy(arguments.root, folder / str(job), compile, doctest_main))
 
         def attempt(fault):
             with lock:
