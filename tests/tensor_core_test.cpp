@@ -82,8 +82,11 @@ TEST_CASE("sums that cancel leave what was kept") {
   CHECK(dot(a, b) == 0);
   b[32] = fp8(448);
   a[0] = 0;
-  b[33] = fp8(0);  // a product of zero does not align anything
+  b[33] = fp8(0);
   CHECK(dot(a, b) == 448.0f * 448.0f);
+  a[32] = 0;  // 0 * 448, whose exponents add up to 2, does not align what is 14 bits below
+  b[33] = fp8(0.015625f);
+  CHECK(dot(a, b) == 0.000244140625f);
 }
 
 TEST_CASE("promotion starts a new sum") {
@@ -104,6 +107,9 @@ TEST_CASE("not a number, infinity, and nothing at all") {
   CHECK(std::isnan(dot<hb::e5m2, hb::e5m2>(a, b)));
   b[33] = 0xbc;
   CHECK(dot<hb::e5m2, hb::e5m2>(a, b) == -std::numeric_limits<float>::infinity());
+  a[33] = 0xfc;
+  CHECK(dot<hb::e5m2, hb::e5m2>(a, b) == std::numeric_limits<float>::infinity());
+  a[33] = 0x7c;
   a[1] = 0x7c;
   CHECK(std::isnan(dot<hb::e5m2, hb::e5m2>(a, b)));
   CHECK(hb::bit_cast<std::uint32_t>(dot({}, {})) == 0);
