@@ -18,27 +18,77 @@
 
 namespace {
 
-/// Expects the matrix functions' bytes to be those of the oracle, block by block.
+/// What the oracle makes of a matrix. No template, so that it is compiled once.
+struct oracle_matrix {
+  std::uint32_t tensor_scale = 0x3f800000u;
+  std::vector<std::uint8_t> elements, scales;
+  std::vector<std::uint32_t> numbers;  ///< that come back, row by row
+
+  oracle_matrix(const hb::block_format& b, const std::vector<exact::value>& x, std::ptrdiff_t rows,
+                std::ptrdiff_t cols, exact::scale_rule rule, std::optional<std::uint32_t> given)
+      : numbers(x.size()) {
+    const exact::block_oracle oracle = exact::oracle_of(b);
+    const exact::number amax = exact::block_oracle::largest_magnitude(x);  // of the finite numbers
+    if (b.tensor_scale && amax.n != 0) {
+      const exact::number top = rule == exact::scale_rule::four_over_six
+                                    ? exact::number{256, 0}
+                                    : oracle.scale_value(oracle.largest_scale());
+      tensor_scale = oracle.tensor_scale(amax, top);
+    }
+    if (b.tensor_scale && given) tensor_scale = *given;
+    const exact::number tensor = exact::from_ieee(tensor_scale, 8, 23).magnitude;
+
+    const std::ptrdiff_t r = b.rows == 0 ? std::max<std::ptrdiff_t>(rows, 1) : b.rows;
+    const std::ptrdiff_t c = b.cols == 0 ? std::max<std::ptrdiff_t>(cols, 1) : b.cols;
+    const auto row_bytes = static_cast<std::size_t>((cols * b.element.bits() + 7) / 8);
+    const int scale_bytes = (b.scale.bits() + 7) / 8;
+    elements.resize(static_cast<std::size_t>(rows) * row_bytes);
+    for (std::ptrdiff_t i = 0; i < rows; i += r) {
+      for (std::ptrdiff_t j = 0; j < cols; j += c) {
+        std::vector<std::size_t> places;
+        std::vector<exact::value> block;
+        for (std::ptrdiff_t k = i; k < std::min(i + r, rows); ++k) {
+          for (std::ptrdiff_t l = j; l < std::min(j + c, cols); ++l) {
+            places.push_back(static_cast<std::size_t>(k * cols + l));
+            block.push_back(x[places.back()]);
+          }
+        }
+        const auto q = oracle.quantize(block, tensor, rule, exact::rounding::nearest_even);
+        for (int k = 0; k < scale_bytes; ++k) {
+          scales.push_back(static_cast<std::uint8_t>(q.scale >> (8 * k)));
+        }
+        for (std::size_t k = 0; k < places.size(); ++k) {
+          numbers[places[k]] = oracle.dequantized(q.elements[k], q.scale, tensor);
+          const auto bits = static_cast<std::size_t>(b.element.bits());
+          const std::size_t width = static_cast<std::size_t>(cols);
+          for (std::size_t bit = 0; bit < bits; ++bit) {  // least significant first
+            const std::size_t at = places[k] % width * bits + bit;
+            elements[places[k] / width * row_bytes + at / 8] |=
+                static_cast<std::uint8_t>((q.elements[k] >> bit & 1u) << (at % 8));
+          }
+        }
+      }
+    }
+  }
+};
+
+std::vector<std::uint32_t> patterns(framed<float>& m) {
+  std::vector<std::uint32_t> result;
+  for (std::ptrdiff_t i = 0; i < m.rows; ++i) {
+    for (std::ptrdiff_t j = 0; j < m.cols; ++j) result.push_back(exact::bits_of(m.at(i, j)));
+  }
+  return result;
+}
+
+/// Expects the matrix functions' bytes to be those of the oracle.
 template <hb::block_format B, class T, class Rule>
 void matrix_agrees(tally& t, framed<T>& m, const Rule& rule, exact::scale_rule known,
                    std::optional<std::uint32_t> given = {}) {
-  const exact::block_oracle oracle = exact::oracle_of(B);
-  const auto element = [&](std::ptrdiff_t i, std::ptrdiff_t j) { return exact::of(m.at(i, j)); };
-  // The tensor scale: of the finite numbers.
-  std::vector<exact::value> all;
+  std::vector<exact::value> x;
   for (std::ptrdiff_t i = 0; i < m.rows; ++i) {
-    for (std::ptrdiff_t j = 0; j < m.cols; ++j) all.push_back(element(i, j));
+    for (std::ptrdiff_t j = 0; j < m.cols; ++j) x.push_back(exact::of(m.at(i, j)));
   }
-  const exact::number amax = exact::block_oracle::largest_magnitude(all);
-  std::uint32_t tensor_bits = 0x3f800000u;
-  if (B.tensor_scale && amax.n != 0) {
-    const exact::number top = known == exact::scale_rule::four_over_six
-                                  ? exact::number{256, 0}
-                                  : oracle.scale_value(oracle.largest_scale());
-    tensor_bits = oracle.tensor_scale(amax, top);
-  }
-  if (B.tensor_scale && given) tensor_bits = *given;
-  const exact::number tensor = exact::from_ieee(tensor_bits, 8, 23).magnitude;
+  const oracle_matrix expected(B, x, m.rows, m.cols, known, given);
 
   hb::quantize_options options;
   if (B.tensor_scale && given) options.tensor_scale = exact::float_of(*given);
@@ -49,46 +99,16 @@ void matrix_agrees(tally& t, framed<T>& m, const Rule& rule, exact::scale_rule k
   const auto in = [&](const char* what) {
     return [&m, what] { return shape<B>(m.rows, m.cols, what); };
   };
-  t.expect(exact::bits_of(q.tensor_scale()) == tensor_bits, in("tensor scale"));
+  t.expect(exact::bits_of(q.tensor_scale()) == expected.tensor_scale, in("tensor scale"));
   t.expect(m.frame_intact() && back.frame_intact() && fake.frame_intact(), in("frame"));
-
-  const std::ptrdiff_t r = B.rows == 0 ? std::max<std::ptrdiff_t>(m.rows, 1) : B.rows;
-  const std::ptrdiff_t c = B.cols == 0 ? std::max<std::ptrdiff_t>(m.cols, 1) : B.cols;
-  const auto row_bytes = static_cast<std::size_t>((m.cols * B.element.bits() + 7) / 8);
-  const std::size_t scale_bytes = static_cast<std::size_t>((B.scale.bits() + 7) / 8);
-  std::vector<std::uint8_t> elements(static_cast<std::size_t>(m.rows) * row_bytes), scales;
-  for (std::ptrdiff_t i = 0; i < m.rows; i += r) {
-    for (std::ptrdiff_t j = 0; j < m.cols; j += c) {
-      std::vector<exact::value> x;
-      const std::ptrdiff_t last_row = std::min(i + r, m.rows), last_col = std::min(j + c, m.cols);
-      for (std::ptrdiff_t a = i; a < last_row; ++a) {
-        for (std::ptrdiff_t b = j; b < last_col; ++b) x.push_back(element(a, b));
-      }
-      const auto block = oracle.quantize(x, tensor, known, exact::rounding::nearest_even);
-      for (std::size_t k = 0; k < scale_bytes; ++k) {
-        scales.push_back(static_cast<std::uint8_t>(block.scale >> (8 * k)));
-      }
-      std::size_t at = 0;
-      for (std::ptrdiff_t a = i; a < last_row; ++a) {
-        for (std::ptrdiff_t b = j; b < last_col; ++b, ++at) {
-          // Bit by bit, least significant first.
-          for (int bit = 0; bit < B.element.bits(); ++bit) {
-            const auto place = static_cast<std::size_t>(b * B.element.bits() + bit);
-            const auto one = static_cast<unsigned>(block.elements[at] >> bit & 1);
-            elements[static_cast<std::size_t>(a) * row_bytes + place / 8] |=
-                static_cast<std::uint8_t>(one << (place % 8));
-          }
-          const std::uint32_t number = oracle.dequantized(block.elements[at], block.scale, tensor);
-          t.expect(exact::bits_of(back.at(a, b)) == number, in("dequantized"));
-          t.expect(exact::bits_of(fake.at(a, b)) == number, in("fake-quantized"));
-        }
-      }
-    }
-  }
-  t.expect(std::equal(scales.begin(), scales.end(), q.scales().begin(), q.scales().end()),
+  t.expect(std::equal(expected.scales.begin(), expected.scales.end(), q.scales().begin(),
+                      q.scales().end()),
            in("scales"));
-  t.expect(std::equal(elements.begin(), elements.end(), q.elements().begin(), q.elements().end()),
+  t.expect(std::equal(expected.elements.begin(), expected.elements.end(), q.elements().begin(),
+                      q.elements().end()),
            in("elements"));
+  t.expect(patterns(back) == expected.numbers, in("dequantized"));
+  t.expect(patterns(fake) == expected.numbers, in("fake-quantized"));
 }
 
 template <hb::block_format B>
