@@ -90,11 +90,12 @@ TEST_CASE("sums that cancel leave what was kept") {
 }
 
 TEST_CASE("promotion starts a new sum") {
-  std::vector<std::uint8_t> a(160, 0), b(160, 0);
+  std::vector<std::uint8_t> a(288, 0), b(288, 0);
   a[0] = b[0] = fp8(128);
   a[128] = b[128] = fp8(1);
+  a[256] = b[256] = fp8(1);
   CHECK(dot(a, b) == 16384);
-  CHECK(dot(a, b, hb::hopper_fp8_promoted) == 16385);
+  CHECK(dot(a, b, hb::hopper_fp8_promoted) == 16386);
 }
 
 TEST_CASE("not a number, infinity, and nothing at all") {
