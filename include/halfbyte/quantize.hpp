@@ -51,10 +51,13 @@ std::ptrdiff_t strip_cols(std::ptrdiff_t cols) {
   return c * larger<std::ptrdiff_t>(chunk / c, 1);
 }
 
-/// A matrix cut into rows of blocks, the long ones in pieces.
+/// A matrix cut into rows of blocks, the long ones in pieces, the short ones together.
 template <block_format B>
 strips strips_of(std::ptrdiff_t rows, std::ptrdiff_t cols) {
-  return {rows, cols, B.block_rows(rows), 16 * strip_cols<block_format(B)>(cols)};
+  const std::ptrdiff_t r = B.block_rows(rows);
+  const std::ptrdiff_t together =
+      larger<std::ptrdiff_t>(worth_a_thread / (r * larger<std::ptrdiff_t>(cols, 1)), 1);
+  return {rows, cols, together * r, 16 * strip_cols<block_format(B)>(cols)};
 }
 
 /// Whether the blocks of a matrix of whole blocks lie in one row, if `dense` says so of its data.
@@ -84,8 +87,8 @@ unpacked largest_magnitude(matrix_view<const T> x) {
       if constexpr (vector_source<T>) {
         with_kernels([&](auto kernels) { bits = kernels.largest(part.data, part.cols); });
       }
-      const unpacked row = bits < 0x7f800000u ? unpack(bit_cast<float>(bits))
-                                              : magnitudes_of(part).amax;
+      const unpacked row =
+          bits < 0x7f800000u ? unpack(bit_cast<float>(bits)) : magnitudes_of(part).amax;
       if (magnitude_less(amax, row)) amax = row;
     }
   });
@@ -106,7 +109,7 @@ tensor_scaling scale_matrix(matrix_view<const T> x, const Scale& rule,
   return {*options.tensor_scale, 0};
 }
 
-/// Quantizes the blocks of x, which lie side by side from (`i`, `j`) of the grid of blocks on.
+/// Quantizes the blocks of x, whose first is at (`i`, `j`) of the grid of blocks.
 template <block_format B, class T, class Rounding, class Scale>
 void quantize_strip(matrix_view<const T> x, quantized_view<B, std::uint8_t> out, std::ptrdiff_t i,
                     std::ptrdiff_t j, const block_plan<B>& plan, const Rounding& rounding,
@@ -117,16 +120,19 @@ void quantize_strip(matrix_view<const T> x, quantized_view<B, std::uint8_t> out,
     };
     if (plan.possible_here() && with_kernels(run)) return;
   }
-  const std::ptrdiff_t c = B.block_cols(out.cols);
-  for (std::ptrdiff_t b = 0; b * c < x.cols; ++b) {
-    const element_indices at{index(0, b * c), index.stride};
-    out.set_scale(i, j + b,
-                  quantize_block<block_format(B)>(x.block(0, b * c, x.rows, c), out.block(i, j + b),
-                                                  plan.tensor, rounding, rule, at));
+  const std::ptrdiff_t r = B.block_rows(out.rows), c = B.block_cols(out.cols);
+  for (std::ptrdiff_t a = 0; a * r < x.rows; ++a) {
+    for (std::ptrdiff_t b = 0; b * c < x.cols; ++b) {
+      const element_indices at{index(a * r, b * c), index.stride};
+      out.set_scale(
+          i + a, j + b,
+          quantize_block<block_format(B)>(x.block(a * r, b * c, r, c), out.block(i + a, j + b),
+                                          plan.tensor, rounding, rule, at));
+    }
   }
 }
 
-/// The numbers of the blocks that lie side by side from (`i`, `j`) of the grid on.
+/// The numbers of the blocks whose first is at (`i`, `j`) of the grid of blocks.
 template <block_format B>
 void dequantize_strip(quantized_view<B> q, std::ptrdiff_t i, std::ptrdiff_t j,
                       const dequantize_plan<B>& plan, matrix_view<float> out) {
@@ -136,10 +142,12 @@ void dequantize_strip(quantized_view<B> q, std::ptrdiff_t i, std::ptrdiff_t j,
     };
     if (with_kernels(run)) return;
   }
-  const std::ptrdiff_t c = B.block_cols(q.cols);
-  for (std::ptrdiff_t b = 0; b * c < out.cols; ++b) {
-    dequantize_block<block_format(B)>(q.block(i, j + b), q.scale(i, j + b), q.tensor_scale,
-                                      out.block(0, b * c, out.rows, c));
+  const std::ptrdiff_t r = B.block_rows(q.rows), c = B.block_cols(q.cols);
+  for (std::ptrdiff_t a = 0; a * r < out.rows; ++a) {
+    for (std::ptrdiff_t b = 0; b * c < out.cols; ++b) {
+      dequantize_block<block_format(B)>(q.block(i + a, j + b), q.scale(i + a, j + b),
+                                        q.tensor_scale, out.block(a * r, b * c, r, c));
+    }
   }
 }
 
@@ -161,9 +169,9 @@ quantized<B> quantize_rows(matrix_view<const T> x, tensor_scaling tensor, const 
   const block_plan<B> plan(tensor, rounding, rule);
   const strips cut = strips_of<block_format(B)>(x.rows, x.cols);
   cut.for_each([&](std::ptrdiff_t i, std::ptrdiff_t k) {
-    quantize_strip<block_format(B)>(x.block(i, k, cut.height, cut.width), out, i / cut.height,
-                                    k / B.block_cols(x.cols), plan, rounding, rule,
-                                    indices_from(i, k, x.cols));
+    quantize_strip<block_format(B)>(x.block(i, k, cut.height, cut.width), out,
+                                    i / B.block_rows(x.rows), k / B.block_cols(x.cols), plan,
+                                    rounding, rule, indices_from(i, k, x.cols));
   });
   return q;
 }
@@ -207,11 +215,8 @@ quantized<B> quantize_cols(matrix_view<const T> x, tensor_scaling tensor, const 
       const matrix_view<const T> from = x.block(k, s * height, width, height);
       const matrix_view<T> to{buffer.data(), from.cols, from.rows, stride};
       transpose(from, to);
-      for (std::ptrdiff_t b = 0; b * r < to.rows; ++b) {
-        const std::ptrdiff_t i = s * together + b;
-        quantize_strip<block_format(B), T>(to.block(b * r, 0, r, to.cols), out, i, k / c, plan,
-                                           rounding, rule, indices_from(i * r, k, out.cols));
-      }
+      quantize_strip<block_format(B), T>(to, out, s * together, k / c, plan, rounding, rule,
+                                         indices_from(s * height, k, out.cols));
     }
   });
   return q;
@@ -262,8 +267,8 @@ void dequantize(quantized_view<B> q, matrix_view<float> out) {
   const detail::dequantize_plan<B> plan(q.tensor_scale);
   const detail::strips cut = detail::strips_of<block_format(B)>(q.rows, q.cols);
   cut.for_each([&](std::ptrdiff_t i, std::ptrdiff_t k) {
-    detail::dequantize_strip<block_format(B)>(q, i / cut.height, k / B.block_cols(q.cols), plan,
-                                              out.block(i, k, cut.height, cut.width));
+    detail::dequantize_strip<block_format(B)>(q, i / B.block_rows(q.rows), k / B.block_cols(q.cols),
+                                              plan, out.block(i, k, cut.height, cut.width));
   });
 }
 

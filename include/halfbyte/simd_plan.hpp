@@ -30,21 +30,21 @@ struct rounding_traits {
   static constexpr bool directed = std::is_same_v<Rounding, upward> ||
                                    std::is_same_v<Rounding, downward> ||
                                    std::is_same_v<Rounding, to_odd>;
-  static constexpr bool known = directed || std::is_same_v<Rounding, nearest_even> ||
-                                std::is_same_v<Rounding, nearest_away> ||
-                                std::is_same_v<Rounding, nearest_toward_zero> ||
-                                std::is_same_v<Rounding, toward_zero>;
+  static constexpr bool nearest = std::is_same_v<Rounding, nearest_even> ||
+                                  std::is_same_v<Rounding, nearest_away> ||
+                                  std::is_same_v<Rounding, nearest_toward_zero>;
+  static constexpr bool known = directed || nearest || std::is_same_v<Rounding, toward_zero>;
   static constexpr int bits = 0;  ///< random bits drawn
   static constexpr bool unbiased = false;
 };
 template <int Bits>
 struct rounding_traits<stochastic<Bits>> {
-  static constexpr bool directed = false, known = true, unbiased = false;
+  static constexpr bool directed = false, nearest = false, known = true, unbiased = false;
   static constexpr int bits = Bits;
 };
 template <int Bits>
 struct rounding_traits<stochastic_unbiased<Bits>> {
-  static constexpr bool directed = false, known = true, unbiased = true;
+  static constexpr bool directed = false, nearest = false, known = true, unbiased = true;
   static constexpr int bits = Bits;
 };
 
@@ -72,16 +72,16 @@ inline constexpr bool vector_encode =
       rounding_traits<Rounding>::bits > 23 - F.mantissa_bits);
 
 /// Where numbers go from one pattern of e2m1 to the next, as bits of floats: the pattern of x / d
-/// is how many of these |x| is above.
+/// is how many of the first seven |x| is above.
 struct e2m1_steps {
-  std::uint32_t below[7];   ///< of the patterns 1 to 7
-  std::uint32_t passed[7];  ///< the same where numbers go up as soon as they leave the one below
+  std::uint32_t below[8];   ///< of the patterns 1 to 7
+  std::uint32_t passed[8];  ///< the same where numbers go up as soon as they leave the one below
 };
 
 /// Policies for which the pattern of a number over another is found by comparing, see e2m1_steps.
 template <class Rounding>
 inline constexpr bool steps_of_e2m1 =
-    rounding_traits<Rounding>::known && rounding_traits<Rounding>::bits == 0;
+    rounding_traits<Rounding>::known&& rounding_traits<Rounding>::bits == 0;
 
 /// The largest float that is at most `boundary` / 4 * by (`open`: below it), as bits; `by` has at
 /// most 32 significant bits. Needs a normal float.
@@ -100,8 +100,7 @@ constexpr e2m1_steps steps_at(const unpacked& by) {
   e2m1_steps steps{};
   for (int c = 1; c < 8; ++c) {
     const bool odd = c % 2 == 0;  // of the pattern below
-    constexpr bool half = !rounding_traits<Rounding>::directed &&
-                          !std::is_same_v<Rounding, toward_zero>;
+    constexpr bool half = rounding_traits<Rounding>::nearest;
     const bool reached = !half || Rounding{}.away({dropped::half, odd, false}, 0);
     const std::uint64_t boundary = half ? (quarters[c - 1] + quarters[c]) / 2 : quarters[c];
     steps.below[c - 1] = float_below(boundary, by, reached);
@@ -162,17 +161,17 @@ struct block_plan {
   static constexpr bool has_steps = B.element == e2m1 && (moves || nv);
   static constexpr int rows_of_steps = nv ? 8 : 1;
   template <class Rounding>
-  static constexpr bool counts = has_steps && steps_of_e2m1<Rounding>;
+  static constexpr bool counts = has_steps&& steps_of_e2m1<Rounding>;
 
   /// Rules that compare candidates by their squared errors, and the one that measures deviations,
   /// for blocks in which the integers that they sum have room.
-  static constexpr bool small = B.rows * B.cols > 0 && B.rows * B.cols <= 512;
+  static constexpr bool small = B.rows * B.cols > 0 && B.rows* B.cols <= 512;
   template <class Scale>
-  static constexpr bool searches = has_steps && small &&
+  static constexpr bool searches = has_steps&& small &&
                                    ((std::is_same_v<Scale, four_over_six> && nv) ||
                                     std::is_same_v<Scale, mean_square_search>);
   template <class Scale>
-  static constexpr bool measures = small && std::is_same_v<Scale, rms_clip>;
+  static constexpr bool measures = small&& std::is_same_v<Scale, rms_clip>;
   /// Rules that are integer code on the bits of the largest magnitude.
   template <class Scale>
   static constexpr bool shifts = moves && (std::is_same_v<Scale, floor_pow2> ||
@@ -184,12 +183,13 @@ struct block_plan {
                                   B.scale.mantissa_bits > 0 && B.scale.bits() <= 8;
   /// The rule with float arithmetic of its own: the factors are part of its steps.
   template <class Scale>
-  static constexpr bool multiplies = nv && std::is_same_v<Scale, nvfp4_te>;
+  static constexpr bool multiplies = nv&& std::is_same_v<Scale, nvfp4_te>;
 
   tensor_scaling tensor;
-  double inverse_of_limit = 1;  ///< 1 / (largest element * tensor scale)
-  float factor = 1;             ///< of the largest magnitude, for a rule that multiplies
+  double inverse_of_limit = 1;           ///< 1 / (largest element * tensor scale)
+  float factor = 1;                      ///< of the largest magnitude, for a rule that multiplies
   e2m1_steps steps[rows_of_steps] = {};  ///< of scales 1, 9/8, 10/8 ... 15/8
+  float inverse[rows_of_steps] = {};     ///< about 1 / what those divide by
 
   static constexpr int gaps = 5;
   e2m1_steps even_steps[rows_of_steps] = {};  ///< the same to nearest even, for rules that search
@@ -209,6 +209,7 @@ struct block_plan {
       for (std::uint32_t i = 0; i < rows_of_steps; ++i) {
         const std::uint32_t pattern = nv ? 7u << 3 | i : 127u;
         const unpacked by = divisor<B>(pattern, tensor);
+        inverse[i] = static_cast<float>(1 / to_double(by));
         if constexpr (multiplies<Scale>) {
           steps[i] = steps_times(rule.template element_factor<B>(pattern, tensor));
         } else if constexpr (counts<Rounding> && nv) {
