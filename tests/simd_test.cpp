@@ -54,7 +54,10 @@ std::vector<T> as(const std::vector<float>& x) {
     return x;
   } else {
     std::vector<T> y;
-    for (const float v : x) y.push_back(T(v));
+    for (const float v : x) {
+      y.push_back(T(v));
+      if constexpr (std::is_same_v<T, double>) y.back() *= y.size() % 3 == 0 ? 1 + 0x1p-40 : 1;
+    }
     return y;
   }
 }
@@ -235,7 +238,14 @@ TEST_CASE("a matrix of many strips") {
 
 TEST_CASE("bfloat16 and float16 matrices") {
   compare<hb::mxfp4, hb::minifloat<hb::bfloat16>>();
+  compare<hb::mxfp4, hb::minifloat<hb::bfloat16>>(hb::to_odd{}, hb::ceil_pow2{});
+  compare<hb::mxfp8_e5m2, hb::minifloat<hb::bfloat16>>(hb::downward{});
   compare<hb::nvfp4, hb::minifloat<hb::float16>>();
+}
+
+TEST_CASE("matrices of doubles, some of them between two floats") {
+  compare<hb::mxfp4, double>();
+  compare<hb::mxfp8_e4m3, double>(hb::nearest_even{}, hb::ceil_pow2{});
 }
 
 TEST_CASE("numbers of a quantized matrix beyond the normal floats") {

@@ -16,36 +16,6 @@
 
 namespace halfbyte {
 
-namespace detail {
-
-/// Whether rounding a double to the odd neighbour among floats leaves what is encoded unchanged:
-/// every place that F and the random bits look at is above the last bit of a float.
-template <format F, class Rounding>
-inline constexpr bool through_odd_float = F.min_exponent() >= -60 && F.max_exponent() <= 100 &&
-                                          F.mantissa_bits + rounding_traits<Rounding>::bits <= 21;
-
-/// The float next to x whose last bit is one, or x itself; subnormal and infinite only where x is
-/// beyond all formats with through_odd_float. Boldo and Melquiond, IEEE TC 57(4), 2008.
-inline float odd_float(double x) {
-  const auto bits = bit_cast<std::uint64_t>(x);
-  const std::uint64_t magnitude = bits & low_mask(63);
-  const std::uint64_t infinity = std::uint64_t{0x7ff} << 52;
-  std::uint32_t result = 0;
-  if (magnitude >= infinity) {
-    result = magnitude > infinity ? 0x7fffffffu : 0x7f800000u;
-  } else if (magnitude >= std::uint64_t{1023 + 128} << 52) {
-    result = 0x7f7fffffu;
-  } else if (magnitude >= std::uint64_t{1023 - 126} << 52) {
-    const std::uint64_t moved = magnitude - (std::uint64_t{1023 - 127} << 52);
-    result = static_cast<std::uint32_t>(moved >> 29) | ((moved & low_mask(29)) != 0 ? 1u : 0u);
-  } else if (magnitude != 0) {
-    result = 1;
-  }
-  return bit_cast<float>(result | static_cast<std::uint32_t>(bits >> 63) << 31);
-}
-
-}  // namespace detail
-
 /// Encodes x [rows, cols] in format F: row i becomes packed_bytes(F, cols) bytes at
 /// `out` + i * packed_bytes(F, cols), packed as pack.hpp says, padding zero.
 ///
