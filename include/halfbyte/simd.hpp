@@ -24,6 +24,10 @@
 // simd/<set>.inc has the words of one instruction set; simd/encode.inc, decode.inc and block.inc
 // have the algorithms, written once and read once for each set, in a namespace and with compiler
 // options of its own. Their bytes are those of the scalar functions: rounding is integer code.
+//
+// The words are inlined wherever they are used: only what comes after them has a level of
+// optimization, since each function that has one takes longer to compile. That of x86-64's baseline
+// is for machines from before 2013, and does without.
 
 #if defined(HALFBYTE_VECTORS) && defined(__x86_64__) && defined(__linux__)
 extern "C" long syscall(long number, ...) noexcept;
@@ -74,13 +78,18 @@ inline pairs& active_pairs() {
 #if defined(HALFBYTE_VECTORS)
 #if !defined(__clang__)
 #pragma GCC push_options
-#pragma GCC optimize("O2")
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wpsabi"
 #endif
 namespace halfbyte::detail::baseline {
 // clang-format off
 #include <halfbyte/simd/baseline.inc>
+#if defined(__clang__)
+#elif defined(__x86_64__)
+#pragma GCC optimize("O1")
+#else
+#pragma GCC optimize("O2")
+#endif
 #include <halfbyte/simd/encode.inc>
 #include <halfbyte/simd/decode.inc>
 #include <halfbyte/simd/hadamard.inc>
@@ -99,12 +108,14 @@ namespace halfbyte::detail::baseline {
 #pragma clang attribute push(__attribute__((target("avx2,f16c,fma"))), apply_to = function)
 #else
 #pragma GCC push_options
-#pragma GCC optimize("O3")
 #pragma GCC target("avx2,f16c,fma")
 #endif
 namespace halfbyte::detail::avx2 {
 // clang-format off
 #include <halfbyte/simd/avx2.inc>
+#if !defined(__clang__)
+#pragma GCC optimize("O3")
+#endif
 #include <halfbyte/simd/encode.inc>
 #include <halfbyte/simd/decode.inc>
 #include <halfbyte/simd/hadamard.inc>
@@ -122,12 +133,14 @@ namespace halfbyte::detail::avx2 {
 #else
 #pragma GCC pop_options
 #pragma GCC push_options
-#pragma GCC optimize("O3")
 #pragma GCC target("avx2,f16c,fma,avx512f,avx512bw,avx512dq,avx512vl")
 #endif
 namespace halfbyte::detail::avx512 {
 // clang-format off
 #include <halfbyte/simd/avx512.inc>
+#if !defined(__clang__)
+#pragma GCC optimize("O3")
+#endif
 #include <halfbyte/simd/encode.inc>
 #include <halfbyte/simd/decode.inc>
 #include <halfbyte/simd/hadamard.inc>
