@@ -35,28 +35,32 @@ constexpr std::ptrdiff_t common_depth(std::ptrdiff_t a, std::ptrdiff_t b) {
 }
 
 /// Columns `first` to first + out.cols of row `i` of q, as floats. Needs them to start a block and
-/// a byte.
+/// a byte. `scales` is room for those that do not lie side by side.
 template <block_format B>
 void dequantize_part(quantized_view<B> q, std::ptrdiff_t i, std::ptrdiff_t first,
                      const dequantize_plan<B>& plan, matrix_view<float> out,
                      std::vector<std::uint8_t>& scales) {
   const std::ptrdiff_t c = B.block_cols(q.cols), j = first / c;
   const std::ptrdiff_t row = i / B.block_rows(q.rows);
-  const std::ptrdiff_t n = ceil_div(out.cols, smaller(c, out.cols));
-  scales.resize(static_cast<std::size_t>(n * scale_bytes(B.scale)));
-  for (std::ptrdiff_t b = 0; b < n; ++b) {
-    store_scale<B.scale>(scales.data(), b, q.scale(row, j + b));
+  const std::uint8_t* from = q.scales + (row * B.grid_cols(q.cols) + j) * scale_bytes(B.scale);
+  if (q.layout != scale_layout::linear) {
+    const std::ptrdiff_t n = ceil_div(out.cols, smaller(c, out.cols));
+    scales.resize(static_cast<std::size_t>(n * scale_bytes(B.scale)));
+    for (std::ptrdiff_t b = 0; b < n; ++b) {
+      store_scale<B.scale>(scales.data(), b, q.scale(row, j + b));
+    }
+    from = scales.data();
   }
-  const quantized_view<B> part{q.row(i) + first * B.element.bits() / 8, scales.data(), 1, out.cols,
+  const quantized_view<B> part{q.row(i) + first * B.element.bits() / 8, from, 1, out.cols,
                                q.tensor_scale};
   dequantize_strip<block_format(B)>(part, 0, 0, plan, out);
 }
 
 /// Formats whose numbers, but for the tensor scale, are exact in bfloat16.
 template <block_format B>
-inline constexpr bool exact_in_bfloat16 =
-    B.tensor_scale ? B.scale == ue4m3 && B.element.mantissa_bits + 5 <= 8
-                   : B.scale == ue8m0 && B.element.bits() <= 8;
+inline constexpr bool exact_in_bfloat16 = B.tensor_scale
+                                              ? B.scale == ue4m3&& B.element.mantissa_bits + 5 <= 8
+                                              : B.scale == ue8m0&& B.element.bits() <= 8;
 
 /// Whether all products of two such matrices are normal floats, or zero or not finite.
 template <block_format B>
@@ -94,18 +98,21 @@ enum class summation {
 template <block_format A, block_format B>
 void gemm(quantized_view<A> a, quantized_view<B> b, matrix_view<float> d,
           summation order = summation::chain) {
+  constexpr std::ptrdiff_t pairs = 32;  // numbers that are packed into pairs together
+  struct buffers {
+    std::vector<float> row;
+    std::vector<std::uint8_t> scales;
+  };
   detail::check_view(d, "gemm");
   detail::check_sizes(d.rows, d.cols, a.rows, b.rows, "gemm");
   if (a.cols != b.cols) {
     throw detail::argument_error("gemm: %td and %td columns to sum over", a.cols, b.cols);
   }
-  constexpr std::ptrdiff_t depth =
+  constexpr std::ptrdiff_t least_depth =
       detail::common_depth(detail::panel_depth<A>(), detail::panel_depth<B>());
-  static_assert(depth * A.element.bits() % 8 == 0 && depth * B.element.bits() % 8 == 0,
+  static_assert(least_depth * A.element.bits() % 8 == 0 && least_depth * B.element.bits() % 8 == 0,
                 "blocks of an odd number of half bytes");
-  constexpr std::ptrdiff_t height = 96, width = 1024;  // of panels: a in L2, b beyond it
-  constexpr std::ptrdiff_t stride = ceil_div<std::ptrdiff_t>(depth, 32) * 32;
-  // Pairs of bfloat16 lie in the words of floats.
+  std::ptrdiff_t height = 96, width = 1024, depth = least_depth;  // of panels: a in L2, b beyond it
   bool in_pairs = false;
   [[maybe_unused]] float scale = 1;
   if constexpr (detail::exact_in_bfloat16<A> && detail::exact_in_bfloat16<B>) {
@@ -117,80 +124,94 @@ void gemm(quantized_view<A> a, quantized_view<B> b, matrix_view<float> d,
     if (in_pairs) {
       scale = static_cast<float>(product);
       a.tensor_scale = b.tensor_scale = 1;
+      // Products of pairs take so little time that reading and writing sums would take more.
+      height = 256;
+      width = 512;
+      depth *= larger<std::ptrdiff_t>(1024 / depth, 1);
     }
   }
+  depth = smaller(depth, a.cols);
+  height = smaller(height, d.rows);
   const detail::dequantize_plan<A> plan_a(a.tensor_scale);
   const detail::dequantize_plan<B> plan_b(b.tensor_scale);
-  const auto pack = [&](float* row, std::ptrdiff_t k) {
-    const std::ptrdiff_t padded = ceil_div<std::ptrdiff_t>(k, 32) * 32;
-    for (std::ptrdiff_t l = k; l < padded; ++l) row[l] = 0;
-    detail::with_kernels([&](auto kernels) { kernels.pack(row, padded); });
+  // Words of panels: floats, or pairs of bfloat16. Rows do not share a set of the cache.
+  const auto words_of = [&](std::ptrdiff_t k) { return in_pairs ? ceil_div(k, pairs) * 16 : k; };
+  const std::ptrdiff_t stride = ceil_div(words_of(depth), pairs) * pairs + 16;
+  // Columns k0 to k0 + k of row `i` of q, in words at `out`.
+  const auto fill = [&]<block_format Q>(quantized_view<Q> q, const detail::dequantize_plan<Q>& plan,
+                                        std::ptrdiff_t i, std::ptrdiff_t k0, std::ptrdiff_t k,
+                                        float* out, buffers& with) {
+    float* floats = in_pairs ? with.row.data() : out;
+    detail::dequantize_part<block_format(Q)>(q, i, k0, plan, {floats, 1, k, k}, with.scales);
+    if (!in_pairs) return;
+    for (std::ptrdiff_t l = k; l % pairs != 0; ++l) floats[l] = 0;
+    detail::with_kernels([&](auto kernels) { kernels.pack(floats, 2 * words_of(k), out); });
   };
   std::ptrdiff_t tile = 16;
   detail::with_kernels([&](auto kernels) { tile = kernels.tile; });
   const std::ptrdiff_t strips = ceil_div(smaller(width, d.cols), tile);
   std::vector<float> right(static_cast<std::size_t>(strips * tile * stride));
-  for (std::ptrdiff_t i = 0; i < d.rows; ++i) {
-    for (std::ptrdiff_t j = 0; j < d.cols; ++j) d(i, j) = 0;
-  }
+  const auto times = [](matrix_view<float> part, float factor) {
+    for (std::ptrdiff_t i = 0; i < part.rows; ++i) {
+      for (std::ptrdiff_t j = 0; j < part.cols; ++j) {
+        part(i, j) = factor == 0 ? 0 : part(i, j) * factor;
+      }
+    }
+  };
+  if (a.cols == 0 || d.rows == 0) return times(d, 0);
   for (std::ptrdiff_t j0 = 0; j0 < d.cols; j0 += width) {
     for (std::ptrdiff_t k0 = 0; k0 < a.cols; k0 += depth) {
       const std::ptrdiff_t n = smaller(width, d.cols - j0), k = smaller(depth, a.cols - k0);
-      const std::ptrdiff_t words = in_pairs ? ceil_div<std::ptrdiff_t>(k, 32) * 16 : k;
+      const std::ptrdiff_t words = words_of(k);
       // 1. The panel of b, in strips of `tile` rows, transposed.
       detail::for_each_part(ceil_div(n, tile), 1, [&](std::ptrdiff_t s, std::ptrdiff_t) {
         std::vector<float> rows(static_cast<std::size_t>(tile * stride));
-        std::vector<std::uint8_t> scales;
+        buffers with{std::vector<float>(static_cast<std::size_t>(depth + pairs)), {}};
         const std::ptrdiff_t count = smaller(tile, n - tile * s);
         for (std::ptrdiff_t r = 0; r < count; ++r) {
-          detail::dequantize_part<block_format(B)>(
-              b, j0 + tile * s + r, k0, plan_b,
-              matrix_view<float>{rows.data() + r * stride, 1, k, stride}, scales);
-          if (in_pairs) pack(rows.data() + r * stride, k);
+          fill(b, plan_b, j0 + tile * s + r, k0, k, rows.data() + r * stride, with);
         }
         detail::transpose(matrix_view<const float>{rows.data(), tile, words, stride},
                           matrix_view<float>{right.data() + s * tile * stride, words, tile, tile});
       });
       // 2. A panel of a at a time, times all of them.
-      detail::for_each_part(ceil_div(d.rows, height), 1, [&](std::ptrdiff_t p, std::ptrdiff_t) {
-        const std::ptrdiff_t i0 = p * height, m = smaller(height, d.rows - i0);
-        std::vector<float> left(static_cast<std::size_t>(height * stride));
-        std::vector<std::uint8_t> scales;
-        for (std::ptrdiff_t r = 0; r < m; ++r) {
-          detail::dequantize_part<block_format(A)>(
-              a, i0 + r, k0, plan_a, matrix_view<float>{left.data() + r * stride, 1, k, stride},
-              scales);
-          if (in_pairs) pack(left.data() + r * stride, k);
-        }
-        for (std::ptrdiff_t s = 0; s * tile < n; ++s) {
-          const matrix_view<float> part =
-              d.block(i0, j0 + tile * s, m, smaller(tile, n - tile * s));
-          const float* strip = right.data() + s * tile * stride;
-          if (detail::with_kernels([&](auto kernels) {
-                const int n_words = static_cast<int>(words);
-                if (in_pairs) {
-                  kernels.product_of_pairs(left.data(), stride, strip, n_words, part);
-                } else {
-                  kernels.product(left.data(), stride, strip, n_words, part);
+      const std::ptrdiff_t panels = ceil_div(d.rows, height);
+      detail::for_each_part(
+          panels, detail::in_threads ? 1 : panels, [&](std::ptrdiff_t first, std::ptrdiff_t last) {
+            std::vector<float> left(static_cast<std::size_t>((height + pairs) * stride));
+            buffers with{std::vector<float>(static_cast<std::size_t>(depth + pairs)), {}};
+            for (std::ptrdiff_t p = first; p < last; ++p) {
+              const std::ptrdiff_t i0 = p * height, m = smaller(height, d.rows - i0);
+              for (std::ptrdiff_t r = 0; r < m; ++r) {
+                fill(a, plan_a, i0 + r, k0, k, left.data() + r * stride, with);
+              }
+              for (std::ptrdiff_t s = 0; s * tile < n; ++s) {
+                const matrix_view<float> part =
+                    d.block(i0, j0 + tile * s, m, smaller(tile, n - tile * s));
+                const float* strip = right.data() + s * tile * stride;
+                if (k0 == 0) times(part, 0);
+                if (!detail::with_kernels([&](auto kernels) {
+                      const int n_words = static_cast<int>(words);
+                      if (in_pairs) {
+                        kernels.product_of_pairs(left.data(), stride, strip, n_words, part);
+                      } else {
+                        kernels.product(left.data(), stride, strip, n_words, part);
+                      }
+                    })) {
+                  for (std::ptrdiff_t i = 0; i < part.rows; ++i) {
+                    for (std::ptrdiff_t j = 0; j < part.cols; ++j) {
+                      for (std::ptrdiff_t l = 0; l < k; ++l) {
+                        part(i, j) = detail::fma(left[static_cast<std::size_t>(i * stride + l)],
+                                                 strip[tile * l + j], part(i, j));
+                      }
+                    }
+                  }
                 }
-              })) {
-            continue;
-          }
-          for (std::ptrdiff_t i = 0; i < part.rows; ++i) {
-            for (std::ptrdiff_t j = 0; j < part.cols; ++j) {
-              for (std::ptrdiff_t l = 0; l < k; ++l) {
-                part(i, j) = detail::fma(left[static_cast<std::size_t>(i * stride + l)],
-                                         strip[tile * l + j], part(i, j));
+                if (k0 + k == a.cols && scale != 1) times(part, scale);
               }
             }
-          }
-        }
-      });
+          });
     }
-  }
-  if (scale == 1) return;
-  for (std::ptrdiff_t i = 0; i < d.rows; ++i) {
-    for (std::ptrdiff_t j = 0; j < d.cols; ++j) d(i, j) *= scale;
   }
 }
 

@@ -208,6 +208,13 @@ bool with_kernels([[maybe_unused]] const Run& run) {
   }
 }
 
+/// Whether parts of the work run in threads: if the program is compiled with OpenMP.
+#if defined(_OPENMP)
+inline constexpr bool in_threads = true;
+#else
+inline constexpr bool in_threads = false;
+#endif
+
 /// Calls f(first, last) for parts of 0 ... n, of `grain` but for the last: in threads, if the
 /// program is compiled with OpenMP. The order does not matter to the bytes.
 template <class Function>
