@@ -100,13 +100,16 @@ unpacked largest_magnitude(matrix_view<const T> x) {
 template <block_format B, class T, class Scale>
 tensor_scaling scale_matrix(matrix_view<const T> x, const Scale& rule,
                             const quantize_options& options, const char* function) {
-  if (!B.tensor_scale) return {};
-  if (!options.tensor_scale) return scale_tensor<B>(largest_magnitude(x), rule);
-  const unpacked given = unpack(*options.tensor_scale);
-  if (given.kind != number_kind::finite || given.negative) {
-    throw argument_error("%s: a tensor scale must be a positive number", function);
+  if constexpr (!B.tensor_scale) {
+    return {};
+  } else {
+    if (!options.tensor_scale) return scale_tensor<B>(largest_magnitude(x), rule);
+    const unpacked given = unpack(*options.tensor_scale);
+    if (given.kind != number_kind::finite || given.negative) {
+      throw argument_error("%s: a tensor scale must be a positive number", function);
+    }
+    return {*options.tensor_scale, 0};
   }
-  return {*options.tensor_scale, 0};
 }
 
 /// The numbers of x as odd floats; false if one of them is neither zero nor far from the ends of
