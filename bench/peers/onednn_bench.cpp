@@ -1,10 +1,14 @@
 // oneDNN's reorders between floats and e4m3 beside ours, in one run, one thread.
 //
-//   python3 -m venv peers && peers/bin/pip install onednn onednn-devel intel-opencl-rt
-//   g++ -std=c++20 -O2 -Iinclude -isystem peers/include -Lpeers/lib -Wl,-rpath,peers/lib
-//     bench/peers/onednn_bench.cpp -ldnnl -lbenchmark -pthread
+// oneDNN from 3.4 on has e4m3. Where no package of it runs on CPUs, that inside PaddlePaddle's wheel
+// does, with the headers of the same version (dnnl_config.h changed to the runtimes OMP and NONE):
 //
-// That build of oneDNN runs on an OpenCL device: OCL_ICD_FILENAMES names peers/lib/libintelocl.so.
+//   pip download --no-deps paddlepaddle==3.3.1 onednn-devel==2025.0.0
+//   unzip -j paddlepaddle*.whl paddle/libs/libdnnl.so.3 && ln -s libdnnl.so.3 libdnnl.so
+//   unzip onednn_devel*.whl '*include*'
+//   g++ -std=c++20 -O2 -Iinclude -isystem HEADERS -L. -Wl,-rpath,$PWD
+//     bench/peers/onednn_bench.cpp -ldnnl -lbenchmark -pthread
+//   OMP_NUM_THREADS=1 ./a.out
 
 #include "../random_matrix.hpp"
 
