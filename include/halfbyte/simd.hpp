@@ -90,6 +90,7 @@ namespace halfbyte::detail::baseline {
 #else
 #pragma GCC optimize("O2")
 #endif
+#include <halfbyte/simd/random.inc>
 #include <halfbyte/simd/encode.inc>
 #include <halfbyte/simd/decode.inc>
 #include <halfbyte/simd/hadamard.inc>
@@ -116,6 +117,7 @@ namespace halfbyte::detail::avx2 {
 #if !defined(__clang__)
 #pragma GCC optimize("O3")
 #endif
+#include <halfbyte/simd/random.inc>
 #include <halfbyte/simd/encode.inc>
 #include <halfbyte/simd/decode.inc>
 #include <halfbyte/simd/hadamard.inc>
@@ -141,6 +143,7 @@ namespace halfbyte::detail::avx512 {
 #if !defined(__clang__)
 #pragma GCC optimize("O3")
 #endif
+#include <halfbyte/simd/random.inc>
 #include <halfbyte/simd/encode.inc>
 #include <halfbyte/simd/decode.inc>
 #include <halfbyte/simd/hadamard.inc>
