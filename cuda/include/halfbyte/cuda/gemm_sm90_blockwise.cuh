@@ -61,7 +61,6 @@ struct gemm_sm90_blockwise {
 
   /// The scales of one step: those of A's rows, then those of B's rows or of its two tiles. A slot
   /// of their ring has `chunk` steps.
-  static constexpr int scales_b = b_rows ? Tile::n : parts;
   static constexpr int step_floats = Tile::m + (b_rows ? Tile::n : 4);
   static constexpr int slots = 2, chunk = b_rows ? 2 : 4, scale_warps = 2;
   using scale_ring = pipeline<slots>;

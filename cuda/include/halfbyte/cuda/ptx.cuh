@@ -231,24 +231,7 @@ inline __device__ float from_float16(std::uint16_t pattern) {
   return d;
 }
 
-// Copies to shared memory by single threads (sm_80), on their way until a barrier says that they
-// are there.
-
-inline __device__ void copy_async_4(std::uint32_t target, const void* source) {
-  asm volatile("cp.async.ca.shared.global [%0], [%1], 4;" ::"r"(target), "l"(source) : "memory");
-}
-
-/// Of the 16 bytes the first `bytes` are read and the others are zero.
-inline __device__ void copy_async_16(std::uint32_t target, const void* source, int bytes) {
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(target), "l"(source),
-               "r"(bytes)
-               : "memory");
-}
-
-/// Arrives at the barrier when all of this thread's copies so far are there.
-inline __device__ void copy_async_arrive(std::uint32_t barrier) {
-  asm volatile("cp.async.mbarrier.arrive.noinc.shared::cta.b64 [%0];" ::"r"(barrier) : "memory");
-}
+// Shared memory.
 
 inline __device__ uint4 load_shared(std::uint32_t address) {
   uint4 v;
