@@ -116,6 +116,7 @@ struct warp_writer {
   static constexpr int slabs = N / slab_columns;
   static constexpr int sums = slab_columns / 2;  // of this thread in a slab
   static_assert(slabs * slab_columns == N);
+  using four_words = std::uint32_t[4];  // this thread's outputs in 32 bytes of a slab's lines
 
   const epilogue& how;
   const output_matrix& d;
@@ -124,19 +125,57 @@ struct warp_writer {
   const factors& tile;
   int line;  // of the tile: the warp's first
 
+  /// All of a tile; blocks of 64 rows one below the other.
   template <int Blocks, class T>
   __device__ void write(const T (&sum)[Blocks][N / 2]) const {
-    if (map != nullptr && tile.wide == 0 && (ends_whole() || tile.first_column + N <= d.columns)) {
-      if (how.b.scale != nullptr) {
-        write_slabs<true>(sum);
-      } else {
-        write_slabs<false>(sum);
-      }
+    if (in_slabs()) {
+      write_part<0, 1>(sum);
     } else {
-      wait_for_slab();
-#pragma unroll
-      for (int i = 0; i < Blocks; ++i) write_elements(sum[i], line + 64 * i);
+      write_elements(sum);
     }
+  }
+
+  /// One of `Parts` groups of columns of a tile that is `in_slabs`.
+  template <int Part, int Parts, int Blocks, class T>
+  __device__ void write_part(const T (&sum)[Blocks][N / 2]) const {
+    constexpr int count = slabs / Parts;
+    if (how.b.scale != nullptr) {
+      write_slabs<true, Part * count, count>(sum);
+    } else {
+      write_slabs<false, Part * count, count>(sum);
+    }
+  }
+
+  /// All of any tile, an element per lane.
+  template <int Blocks, class T>
+  __device__ void write_elements(const T (&sum)[Blocks][N / 2]) const {
+    wait_for_slab();
+#pragma unroll
+    for (int i = 0; i < Blocks; ++i) write_elements(sum[i], line + 64 * i);
+  }
+
+  /// Does this tile go through the copy engine?
+  __device__ bool in_slabs() const {
+    return map != nullptr && tile.wide == 0 && (ends_whole() || tile.first_column + N <= d.columns);
+  }
+
+  /// Outputs of a tile of one block of 64 rows that is `in_slabs`, for `store_slab` later.
+  template <class T>
+  __device__ void keep(const T (&sum)[N / 2], four_words (&kept)[slabs][4]) const {
+    if (how.b.scale != nullptr) {
+      keep_slabs<true>(sum, kept);
+    } else {
+      keep_slabs<false>(sum, kept);
+    }
+  }
+
+  /// Hands such outputs of a slab, from this row and column of D on, to the copy engine, or nothing.
+  static __device__ void store_slab(const CUtensorMap& map, std::uint32_t shared, int row,
+                                    int column, const four_words (&words)[4], bool anything) {
+    wait_for_slab();
+#pragma unroll
+    for (int i = 0; i < 4; ++i) store_words(shared, i, words[i]);
+    copy_slab(map, shared, row, column, anything);
   }
 
   /// The copy engine has read all that this warp gave it.
@@ -151,54 +190,87 @@ struct warp_writer {
   /// The copy engine writes whole units of 16 bytes, also where a row of D ends within one.
   __device__ bool ends_whole() const { return d.columns * bytes_of(O) % 16 == 0; }
 
-  template <bool ScaledColumns, int Blocks, class T>
+  template <bool ScaledColumns, int First, int Count, int Blocks, class T>
   __device__ void write_slabs(const T (&sum)[Blocks][N / 2]) const {
-    std::uint32_t written[4];
 #pragma unroll
-    for (int i = 0; i < 4; ++i)
-      written[i] = shared + (O == output::float32
-                                 ? place(lane() / 4, 2 * i + lane() % 4 / 2) + lane() % 2 * 8u
-                                 : place(lane() % 16, 2 * i + lane() / 16));
-#pragma unroll
-    for (int slab = 0; slab < slabs; ++slab) {
-      float columns[sums / 2];
-      if constexpr (ScaledColumns) {
-        const auto* from = reinterpret_cast<const float4*>(tile.column + slab * slab_columns);
-#pragma unroll
-        for (int i = 0; i < sums / 8; ++i)
-          *reinterpret_cast<float4*>(columns + 4 * i) = from[4 * i + lane() % 4];
-      }
+    for (int slab = First; slab < First + Count; ++slab) {
 #pragma unroll
       for (int block = 0; block < Blocks; ++block) {
         const int first = line + 64 * block;
-        if (tile.first_row + first >= d.rows) break;
-        const float upper = tile.row[first + lane() / 4], lower = tile.row[first + lane() / 4 + 8];
-        float value[sums];
-#pragma unroll
-        for (int i = 0; i < sums; ++i) {
-          value[i] = static_cast<float>(sum[block][slab * sums + i]) * (i % 4 < 2 ? upper : lower);
-          if constexpr (ScaledColumns) value[i] *= columns[i / 4 * 2 + i % 2];
-        }
+        if (Blocks > 1 && tile.first_row + first >= d.rows) break;
+        const float2 rows = row_factors(first);
         wait_for_slab();
 #pragma unroll
         for (int i = 0; i < 4; ++i) {
-          if constexpr (O == output::float32) {
-            ptx::store_shared(written[i], value[4 * i], value[4 * i + 1]);
-            ptx::store_shared(written[i] + 8 * 128, value[4 * i + 2], value[4 * i + 3]);
-          } else {
-            const float* v = value + 8 * i;
-            ptx::stmatrix_x4(written[i], packed(v[0], v[1]), packed(v[2], v[3]), packed(v[4], v[5]),
-                             packed(v[6], v[7]));
-          }
+          four_words words;
+          scale<ScaledColumns>(sum[block], slab, i, rows, words);
+          store_words(shared, i, words);
         }
-        ptx::fence_proxy_async();
-        __syncwarp();
-        if (lane() == 0) {
-          ptx::tma_store(*map, tile.first_column + slab * slab_columns, tile.first_row + first,
-                         shared, ptx::keep::briefly);
-          ptx::tma_store_commit();
-        }
+        copy_slab(*map, shared, tile.first_row + first, tile.first_column + slab * slab_columns,
+                  true);
       }
+    }
+  }
+
+  template <bool ScaledColumns, class T>
+  __device__ void keep_slabs(const T (&sum)[N / 2], four_words (&kept)[slabs][4]) const {
+    const float2 rows = row_factors(line);
+#pragma unroll
+    for (int slab = 0; slab < slabs; ++slab)
+#pragma unroll
+      for (int i = 0; i < 4; ++i) scale<ScaledColumns>(sum, slab, i, rows, kept[slab][i]);
+  }
+
+  /// The factors of this thread's rows in the 16 from line `first` of the tile on.
+  __device__ float2 row_factors(int first) const {
+    return {tile.row[first + lane() / 4], tile.row[first + lane() / 4 + 8]};
+  }
+
+  /// Sums to outputs: this thread's in the i-th 32 bytes of a slab's lines.
+  template <bool ScaledColumns, class T>
+  __device__ void scale(const T (&sum)[N / 2], int slab, int i, float2 rows,
+                        four_words& words) const {
+    constexpr int count = sums / 4;
+    float column[4];
+    if constexpr (ScaledColumns) {
+      const int group = slab * slab_columns + i * count / 8 * 16;
+      *reinterpret_cast<float4*>(column) =
+          *reinterpret_cast<const float4*>(tile.column + group + lane() % 4 * 4);
+    }
+    float value[count];
+#pragma unroll
+    for (int j = 0; j < count; ++j) {
+      const int at = i * count + j;
+      value[j] = static_cast<float>(sum[slab * sums + at]) * (j % 4 < 2 ? rows.x : rows.y);
+      if constexpr (ScaledColumns) value[j] *= column[at / 4 % 2 * 2 + j % 2];
+    }
+#pragma unroll
+    for (int j = 0; j < 4; ++j) {
+      if constexpr (O == output::float32) {
+        words[j] = __float_as_uint(value[j]);
+      } else {
+        words[j] = packed(value[2 * j], value[2 * j + 1]);
+      }
+    }
+  }
+
+  static __device__ void store_words(std::uint32_t shared, int i, const four_words& w) {
+    if constexpr (O == output::float32) {
+      const std::uint32_t to = shared + place(lane() / 4, 2 * i + lane() % 4 / 2) + lane() % 2 * 8u;
+      ptx::store_shared(to, __uint_as_float(w[0]), __uint_as_float(w[1]));
+      ptx::store_shared(to + 8 * 128, __uint_as_float(w[2]), __uint_as_float(w[3]));
+    } else {
+      ptx::stmatrix_x4(shared + place(lane() % 16, 2 * i + lane() / 16), w[0], w[1], w[2], w[3]);
+    }
+  }
+
+  static __device__ void copy_slab(const CUtensorMap& map, std::uint32_t shared, int row,
+                                   int column, bool anything) {
+    ptx::fence_proxy_async();
+    __syncwarp();
+    if (lane() == 0 && anything) {
+      ptx::tma_store(map, column, row, shared, ptx::keep::briefly);
+      ptx::tma_store_commit();
     }
   }
 

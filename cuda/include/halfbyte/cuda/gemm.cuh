@@ -12,6 +12,7 @@
 #include <halfbyte/cuda/gemm_sm90.cuh>
 #include <halfbyte/cuda/gemm_sm90_blockwise.cuh>
 #include <halfbyte/cuda/gemm_sm90_skinny.cuh>
+#include <halfbyte/cuda/gemm_sm90_wide.cuh>
 #include <halfbyte/cuda/tensor_map.cuh>
 #include <halfbyte/cuda/unpack.cuh>
 
@@ -58,6 +59,33 @@ bool with_skinny_width(int rows, F run) {
 
 inline block_scaled_matrix as_blocks(const operand_matrix& m) {
   return {static_cast<const std::uint8_t*>(m.data), m.stride_bytes, m.rows, m.columns, {}};
+}
+
+/// Queues the product on the tiles that finish first, by the multiprocessors' rounds of tiles.
+template <element A, element B, output O>
+void launch_gemm_sm90(const operand_matrix& a, const operand_matrix& b, const output_matrix& d,
+                      const epilogue& how, cudaStream_t stream) {
+  // The time of a step: smaller tiles read more for each product, and the power that this takes
+  // slows all down.
+  const auto time = [&](int m, int n, int step) {
+    const std::int64_t tiles =
+        static_cast<std::int64_t>((d.rows + m - 1) / m) * ((d.columns + n - 1) / n);
+    const int at_once = device_facts::current().multiprocessors;
+    return (tiles + at_once - 1) / at_once * step;
+  };
+  // The wide kernel has to write floats between its tiles, not beside them.
+  const std::int64_t wide = time(128, 256, O == output::float32 ? 1080 : 990);
+  const std::int64_t large = time(128, 128, 512), small = time(64, 128, 282),
+                     least = time(64, 64, 166);
+  if (wide <= large && wide <= small && wide <= least) {
+    gemm_sm90_wide<A, B, O, sm90_tile_shared>::launch(a, b, d, how, stream);
+  } else if (large <= small && large <= least) {
+    gemm_sm90<A, B, O, sm90_tile_large>::launch(a, b, d, how, stream);
+  } else if (small <= least) {
+    gemm_sm90<A, B, O, sm90_tile_small>::launch(a, b, d, how, stream);
+  } else {
+    gemm_sm90<A, B, O, sm90_tile_least>::launch(a, b, d, how, stream);
+  }
 }
 
 /// The scales of a product's blocks of 128, for the sm_80 path.
@@ -138,7 +166,7 @@ void gemm(const operand_matrix& a, const operand_matrix& b, const output_matrix&
         }))
       return;
   }
-  launch_gemm_sm90<A, B, O>(a, b, d, how, stream);
+  detail::launch_gemm_sm90<A, B, O>(a, b, d, how, stream);
 }
 
 /// FP8 with a scale for each 1 x 128 block of A, and for each 128 x 128 or 1 x 128 block of B;

@@ -49,7 +49,6 @@ struct gemm_sm80 {
   };
 
   static __device__ void run(const arguments& p) {
-    ptx::let_next_kernel_start();
     ptx::wait_for_earlier_kernels();
     // A row of A that is selected leaves B whole, and the other way round.
     if (p.rows_b.list == nullptr) return run(p, p.rows_a, {}, nullptr);

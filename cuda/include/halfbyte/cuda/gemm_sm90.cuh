@@ -118,7 +118,9 @@ struct gemm_sm90 {
       for (int i = 0; i < Tile::row_blocks; ++i) wgmma_settle(sum[i]);
       ring.release(previous);
       at.advance(p.k_steps);
-      write_tile<writer, 1>(p, factors, factors_parity, slab, sum);
+      ptx::mbarrier_wait(factors.ring().full(0), factors_parity);
+      make_writer<writer>(p, factors, slab, warp % 4 * 16).write(sum);
+      ptx::mbarrier_arrive(factors.ring().empty(0));
       factors_parity ^= 1;
     }
     writer::wait_for_slab();
@@ -126,27 +128,5 @@ struct gemm_sm90 {
     if (tile.count() % 2 == group) ptx::named_barrier_wait(my_turn, Tile::multiplying_threads);
   }
 };
-
-/// Queues the product on the tiles that finish first, by the multiprocessors' rounds of tiles.
-template <element A, element B, output O>
-void launch_gemm_sm90(const operand_matrix& a, const operand_matrix& b, const output_matrix& d,
-                      const epilogue& how, cudaStream_t stream) {
-  // The time of a step; smaller tiles read more for each product.
-  const auto time = [&](int m, int n, int step) {
-    const std::int64_t tiles =
-        static_cast<std::int64_t>((d.rows + m - 1) / m) * ((d.columns + n - 1) / n);
-    const int at_once = device_facts::current().multiprocessors;
-    return (tiles + at_once - 1) / at_once * step;
-  };
-  const std::int64_t large = time(128, 128, 512), small = time(64, 128, 282),
-                     least = time(64, 64, 166);
-  if (large <= small && large <= least) {
-    gemm_sm90<A, B, O, sm90_tile_large>::launch(a, b, d, how, stream);
-  } else if (small <= least) {
-    gemm_sm90<A, B, O, sm90_tile_small>::launch(a, b, d, how, stream);
-  } else {
-    gemm_sm90<A, B, O, sm90_tile_least>::launch(a, b, d, how, stream);
-  }
-}
 
 }  // namespace halfbyte::cuda

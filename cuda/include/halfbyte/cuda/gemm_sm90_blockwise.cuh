@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <type_traits>
 
 #include <halfbyte/cuda/sm90_tiles.cuh>
 #include <halfbyte/cuda/wgmma.cuh>
@@ -211,14 +212,19 @@ struct gemm_sm90_blockwise {
     const int lane = static_cast<int>(threadIdx.x) % 32;
     const float* own_scales = scales + warp * 16 + lane / 4 * 2;
     const float* columns = scales + Tile::m + lane % 4 * 4;
+    const auto write = make_writer<writer>(p, factors, slab, warp * 16);
+    // A tile's outputs are written while the first step of the next one is multiplied.
+    float total[1][Tile::n / 2] = {};
+    bool waiting = false;
     std::uint32_t parity = 0, factors_parity = 0;
     ring_position<slots> at;
     for (tile_walk<Tile> tile{p.order}; tile.more(); tile.advance(), factors_parity ^= 1) {
-      float total[1][Tile::n / 2] = {};
       ptx::mbarrier_wait(ring.full(0), parity);
-      for (int k = 0; k < p.k_steps; k += round) {
+      const auto multiply_round = [&](int k, auto is_first) {
 #pragma unroll
         for (int u = 0; u < round; ++u) {
+          constexpr bool first_round = decltype(is_first)::value;
+          const bool first = first_round && u == 0;
           if (k + u >= p.k_steps) {  // what fills the round up is only passed on
             ptx::mbarrier_wait(ring.full(u), parity);
             ring.release(u);
@@ -228,8 +234,8 @@ struct gemm_sm90_blockwise {
           const std::uint32_t b = a + Tile::a_bytes;
           const int step = (at.stage * chunk + u % chunk) * step_floats;
           float2 row = {1.0f, 1.0f}, of_tile = {1.0f, 1.0f};
-#pragma unroll
-          for (int i = 0; i < parts; ++i) {
+          const auto multiply_part = [&](auto index) {
+            constexpr int i = decltype(index)::value;
             float part[sums];
             wgmma_fence();
 #pragma unroll
@@ -240,12 +246,12 @@ struct gemm_sm90_blockwise {
                   j != 0);
             wgmma_commit();
             // While this is multiplied: everything that is not adding.
+            if (first && waiting) {
+              write.template write_part<i, parts>(total);
+              if (i == parts - 1) ptx::mbarrier_arrive(factors.ring().empty(0));
+            }
             if (i == 0) {
-              if (u > 0) {
-                ring.release(u - 1);
-              } else if (k > 0) {
-                ring.release(round - 1);
-              }
+              if (!first) ring.release(u > 0 ? u - 1 : round - 1);
               if constexpr (scaled) {
                 if (u % chunk == 0) ptx::mbarrier_wait(of_scales.full(at.stage), at.parity);
                 row = *reinterpret_cast<const float2*>(own_scales + step);
@@ -259,25 +265,35 @@ struct gemm_sm90_blockwise {
             const float upper = row.x * tile_scale, lower = row.y * tile_scale;
             wgmma_wait<0>();
             wgmma_settle(part);
-            add_scaled(total[0] + i * sums, part, upper, lower, columns + step + i * part_n);
-          }
+            add_scaled(total[0] + i * sums, part, upper, lower, columns + step + i * part_n, first);
+          };
+          multiply_part(std::integral_constant<int, 0>{});
+          multiply_part(std::integral_constant<int, 1>{});
           if (scaled && (u % chunk == chunk - 1 || k + u + 1 == p.k_steps)) {
             of_scales.release(at.stage);
             at.advance();
           }
         }
         parity ^= 1;
-      }
+      };
+      multiply_round(0, std::true_type{});
+      for (int k = round; k < p.k_steps; k += round) multiply_round(k, std::false_type{});
       ring.release((p.k_steps - 1) % round);
-      write_tile<writer, Tile::groups>(p, factors, factors_parity, slab, total);
+      ptx::mbarrier_wait(factors.ring().full(0), factors_parity);
+      waiting = write.in_slabs();
+      if (!waiting) {
+        write.write_elements(total);
+        ptx::mbarrier_arrive(factors.ring().empty(0));
+      }
     }
+    if (waiting) write.template write_part<0, 1>(total);
     writer::wait_for_slab();
   }
 
   /// total += part · scales of the thread's upper and lower row, and of B's rows where they have
-  /// their own, four of this thread for each 16.
+  /// their own, four of this thread for each 16. The `first` part is not added.
   static __device__ void add_scaled(float* total, const float (&part)[sums], float upper,
-                                    float lower, const float* columns) {
+                                    float lower, const float* columns, bool first) {
 #pragma unroll
     for (int i = 0; i < sums; i += 8) {
       float4 column = {1.0f, 1.0f, 1.0f, 1.0f};
@@ -285,14 +301,16 @@ struct gemm_sm90_blockwise {
 #pragma unroll
       for (int j = 0; j < 8; ++j) {
         const float row = j % 4 < 2 ? upper : lower;
+        const float before = first ? 0.0f : total[i + j];
         if constexpr (!scaled) {
-          total[i + j] += part[i + j];
+          total[i + j] = before + part[i + j];
         } else if constexpr (!b_rows) {
-          total[i + j] += part[i + j] * row;
+          total[i + j] = before + part[i + j] * row;
         } else {
           const float even = j < 4 ? column.x : column.z, odd = j < 4 ? column.y : column.w;
-          total[i + j] += part[i + j] * (row * (j % 2 == 0 ? even : odd));
+          total[i + j] = before + part[i + j] * (row * (j % 2 == 0 ? even : odd));
         }
+        wgmma_settle(total[i + j]);  // now, or the next part would need registers of its own
       }
     }
   }

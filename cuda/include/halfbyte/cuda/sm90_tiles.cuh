@@ -102,24 +102,23 @@ inline __device__ void start_block(const sm90_arguments& p) {
     ptx::prefetch_tensor_map(p.map_a);
     ptx::prefetch_tensor_map(p.map_b);
   }
-  ptx::let_next_kernel_start();
   __syncthreads();
   ptx::wait_for_earlier_kernels();
 }
 
-/// One multiplying warp: its 16 rows of each block of 64 from registers to D. Where the tile lies
-/// it learns from the warp that fetched the factors, which it tells when it has read them.
-template <class Writer, int Groups, class State, int Blocks, int Sums, class T>
-inline __device__ void write_tile(const sm90_arguments& p, const State& state, std::uint32_t parity,
-                                  std::uint32_t slab, const T (&sum)[Blocks][Sums]) {
-  ptx::mbarrier_wait(state.ring().full(0), parity);
-  const int line = static_cast<int>(threadIdx.x) % (128 * Groups) / 32 * 16;
-  Writer{p.how, p.d, p.writes_slabs ? &p.map_d : nullptr, slab, state.factors, line}.write(sum);
-  ptx::mbarrier_arrive(state.ring().empty(0));
+/// What writes the 16 rows, from `line` of the tile on, of each block of 64 that a warp multiplies.
+/// Where the tile lies it learns from the warp that fetched the factors.
+template <class Writer, class State>
+inline __device__ Writer make_writer(const sm90_arguments& p, const State& state,
+                                     std::uint32_t slab, int line) {
+  return {p.how, p.d, p.writes_slabs ? &p.map_d : nullptr, slab, state.factors, line};
 }
 
 /// The loading thread: for each step, waits until the stage is free, then fetches A's and B's rows.
 /// A tile's steps are filled up to whole rounds of `Round` by steps that bring nothing.
+///
+/// The next kernel may start when all has been fetched, not before: blocks that come one by one, as
+/// multiprocessors fall idle, lie in disorder, and neighbours no longer share what they read.
 template <class Tile, int Round = 1>
 inline __device__ void load_tiles(const sm90_arguments& p, const typename Tile::ring& ring,
                                   std::uint32_t ring_memory, int k_elements) {
@@ -143,6 +142,7 @@ inline __device__ void load_tiles(const sm90_arguments& p, const typename Tile::
       at.advance();
     }
   }
+  ptx::let_next_kernel_start();
 }
 
 /// Tensor maps and the order of tiles for D = A · Bᵀ. `band` tiles along M stay together;

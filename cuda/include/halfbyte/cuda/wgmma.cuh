@@ -26,16 +26,18 @@ inline __device__ void wgmma_wait() {
 
 /// Tells the compiler that the sums change here: it may not read them before the wait above. To it
 /// they are the results of the instruction that only started to make them.
+template <class T>
+inline __device__ void wgmma_settle(T& sum) {
+  if constexpr (std::is_same_v<T, float>) {
+    asm volatile("" : "+f"(sum)::"memory");
+  } else {
+    asm volatile("" : "+r"(sum)::"memory");
+  }
+}
 template <class T, int N>
 inline __device__ void wgmma_settle(T (&sum)[N]) {
 #pragma unroll
-  for (int i = 0; i < N; ++i) {
-    if constexpr (std::is_same_v<T, float>) {
-      asm volatile("" : "+f"(sum[i])::"memory");
-    } else {
-      asm volatile("" : "+r"(sum[i])::"memory");
-    }
-  }
+  for (int i = 0; i < N; ++i) wgmma_settle(sum[i]);
 }
 
 /// Descriptor of a K-major tile with rows of 128 bytes in the 128-byte swizzle, 1024-byte aligned,

@@ -1,0 +1,152 @@
+#pragma once
+
+#include <cstdint>
+#include <type_traits>
+
+#include <halfbyte/cuda/sm90_tiles.cuh>
+#include <halfbyte/cuda/wgmma.cuh>
+
+namespace halfbyte::cuda {
+
+/// As gemm_sm90, for large products: two warpgroups share a tile of 128 x 256, 64 rows each, which
+/// reads least for each product.
+///
+/// Nothing hides what comes between two tiles, so it is short: sums become outputs in registers, and
+/// those are written while the next tile is multiplied.
+template <element A, element B, output O, class Tile>
+struct gemm_sm90_wide {
+  static constexpr const char* name = "gemm_sm90_wide";
+  static constexpr int architecture = 90;
+  static constexpr int threads = Tile::threads, blocks_per_multiprocessor = 1;
+  static constexpr int round = Tile::stages;  // steps that are unrolled: a stage is a constant
+  static_assert(bytes_of(A) == bytes_of(B) && Tile::m == 128 && Tile::groups == 2);
+
+  using multiply = wgmma<A, B, Tile::n>;
+  using writer = warp_writer<O, Tile::m, Tile::n>;
+  using arguments = sm90_arguments;
+
+  static constexpr int k_elements = Tile::k_bytes / bytes_of(A);
+  static constexpr int shared_bytes =
+      Tile::ring_bytes + Tile::multiplying_warps * writer::shared_bytes + 1024;
+  static_assert(shared_bytes <= 232448 - 4096);
+
+  static __device__ void run(const arguments& p) {
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+    extern __shared__ unsigned char dynamic[];
+    __shared__ alignas(8) std::uint64_t barriers[2 * Tile::stages];
+    __shared__ factor_state<Tile> factors;
+    const std::uint32_t ring_memory =
+        ptx::broadcast((ptx::shared_address(dynamic) + 1023u) & ~1023u);
+    const typename Tile::ring ring{ptx::broadcast(ptx::shared_address(barriers))};
+    if (threadIdx.x == 0) {
+      ring.initialise(1, 4 * Tile::groups);
+      factors.initialise();
+    }
+    start_block(p);
+    const int warp = ptx::warp_index();
+    if (warp >= Tile::multiplying_warps) {
+      ptx::register_limit_decrease<40>();
+      if (threadIdx.x == Tile::multiplying_threads)
+        load_tiles<Tile, round>(p, ring, ring_memory, k_elements);
+      if (warp == Tile::multiplying_warps + 1) load_factors(p, factors);
+    } else {
+      ptx::register_limit_increase<232>();
+      multiply_tiles(p, ring, ring_memory, factors, warp);
+    }
+#endif
+  }
+
+  /// Queues the product. Rows of A and B 16-byte aligned; all matrices in device memory.
+  static void launch(const operand_matrix& a, const operand_matrix& b, const output_matrix& d,
+                     const epilogue& how, cudaStream_t stream, int band = 0) {
+    prepare_kernel<gemm_sm90_wide>();
+    const arguments p = make_sm90_arguments<Tile, O>(A, a, B, b, d, how, band);
+    launch_on_tiles<gemm_sm90_wide>(p, stream);
+  }
+
+ private:
+  /// One warp: the factors of each tile, while it is multiplied.
+  static __device__ void load_factors(const arguments& p, factor_state<Tile>& factors) {
+    std::uint32_t parity = 0;
+    for (tile_walk<Tile> tile{p.order}; tile.find(); tile.advance(), parity ^= 1)
+      factors.fetch(p, tile, parity);
+  }
+
+  /// A warp's outputs of the tile before, on their way. Floats are too many to be kept.
+  struct kept_outputs {
+    static constexpr bool possible = bytes_of(O) == 2;
+    static constexpr int slabs = possible ? writer::slabs : 0;
+    typename writer::four_words words[possible ? writer::slabs : 1][4] = {};
+    int row = 0, column = 0;
+    bool any = false;
+
+    __device__ void store(const arguments& p, std::uint32_t memory, int slab) const {
+      writer::store_slab(p.map_d, memory, row, column + slab * writer::slab_columns, words[slab],
+                         any);
+    }
+  };
+
+  static __device__ void multiply_tiles(const arguments& p, const typename Tile::ring& ring,
+                                        std::uint32_t ring_memory,
+                                        const factor_state<Tile>& factors, int warp) {
+    const std::uint32_t own_rows = static_cast<std::uint32_t>(warp / 4 * 64 * Tile::k_bytes);
+    const std::uint32_t slab =
+        ring_memory + Tile::ring_bytes + static_cast<std::uint32_t>(warp * writer::shared_bytes);
+    const int line = warp * 16;
+    std::uint32_t parity = 0, factors_parity = 0;
+    kept_outputs kept;
+    static_assert(kept_outputs::slabs <= round);
+    for (tile_walk<Tile> tile{p.order}; tile.more(); tile.advance(), factors_parity ^= 1) {
+      typename multiply::accumulator sum[1][Tile::n / 2];
+      const auto multiply_round = [&](int k, auto is_first) {
+        constexpr bool first = decltype(is_first)::value;
+#pragma unroll
+        for (int u = 0; u < round; ++u) {
+          ptx::mbarrier_wait(ring.full(u), parity);
+          const bool padding = k + u >= p.k_steps;  // what fills the round up is only passed on
+          if (!padding) {
+            const std::uint32_t a = ring_memory + static_cast<std::uint32_t>(u * Tile::stage_bytes);
+            wgmma_fence();
+#pragma unroll
+            for (int j = 0; j < 4; ++j)
+              multiply::run(sum[0], wgmma_descriptor(a + own_rows, j),
+                            wgmma_descriptor(a + Tile::a_bytes, j), !first || u != 0 || j != 0);
+            wgmma_commit();
+          }
+          if constexpr (first && kept_outputs::possible) kept.store(p, slab, u);
+          // The step before this one is done now: its stage may be filled again.
+          if (!first || u > 0) {
+            if (padding) {
+              wgmma_wait<0>();
+            } else {
+              wgmma_wait<1>();
+            }
+            ring.release(u > 0 ? u - 1 : round - 1);
+          }
+        }
+        parity ^= 1;
+      };
+      multiply_round(0, std::true_type{});
+      for (int k = round; k < p.k_steps; k += round) multiply_round(k, std::false_type{});
+      wgmma_wait<0>();
+      wgmma_settle(sum[0]);
+      ring.release(round - 1);
+      ptx::mbarrier_wait(factors.ring().full(0), factors_parity);
+      const auto write = make_writer<writer>(p, factors, slab, line);
+      kept.any = kept_outputs::possible && write.in_slabs();
+      if (kept.any) {
+        if constexpr (kept_outputs::possible) write.keep(sum[0], kept.words);
+        kept.row = factors.factors.first_row + line;
+        kept.column = factors.factors.first_column;
+      } else {
+        kept_outputs::possible ? write.write_elements(sum) : write.write(sum);
+      }
+      ptx::mbarrier_arrive(factors.ring().empty(0));
+    }
+#pragma unroll
+    for (int i = 0; i < kept_outputs::slabs; ++i) kept.store(p, slab, i);
+    writer::wait_for_slab();
+  }
+};
+
+}  // namespace halfbyte::cuda
