@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -34,9 +35,10 @@ void for_each_kind(Function&& f) {
 
 /// quantize_transposed against quantize of a transposed copy; fake_quantize against dequantize.
 template <hb::block_format B, class T, class Rounding, class Rule>
-void relations_hold(tally& t, const Rounding& rounding, const Rule& rule) {
-  for (const auto& [rows, cols] : {std::pair<std::ptrdiff_t, std::ptrdiff_t>{1, 1}, {7, 40},
-                                   {33, 19}, {64, 50}, {0, 4}, {4, 0}}) {
+void relations_hold(tally& t, const Rounding& rounding, const Rule& rule,
+                    std::initializer_list<std::pair<std::ptrdiff_t, std::ptrdiff_t>> sizes = {
+                        {1, 1}, {7, 40}, {33, 19}, {64, 50}, {0, 4}, {4, 0}}) {
+  for (const auto& [rows, cols] : sizes) {
     framed<T> m(rows, cols, 3, 1), turned(cols, rows, 2, 4);
     fill(m, static_cast<std::uint64_t>(rows * 100 + cols));
     for (std::ptrdiff_t i = 0; i < rows; ++i) {
@@ -109,6 +111,18 @@ TEST_CASE("quantize_transposed gives the bytes of the transpose, fake_quantize t
   relations_hold<hb::fp8_1x128, hb::minifloat<hb::float16>>(t, hb::nearest_away{}, hb::absmax{});
   relations_hold<hb::block_format{hb::e2m1, hb::ue8m0, 3, 5}, float>(t, hb::stochastic<>{1},
                                                                      hb::floor_pow2{});
+}
+
+TEST_CASE("so they do where a matrix is cut into pieces, in both directions") {
+  tally t;
+  const auto sizes = {std::pair<std::ptrdiff_t, std::ptrdiff_t>{2100, 530}, {150, 1100}};
+  relations_hold<hb::mxfp4, float>(t, hb::stochastic<>{3, 4}, hb::floor_pow2{}, sizes);
+  relations_hold<hb::nvfp4, float>(t, hb::nearest_even{}, hb::absmax{}, sizes);
+  relations_hold<hb::nvfp4_2d, hb::minifloat<hb::bfloat16>>(t, hb::nearest_even{}, hb::absmax{},
+                                                            sizes);
+  relations_hold<hb::fp8_128x128, float>(t, hb::stochastic<8>{5, 6}, hb::absmax{}, sizes);
+  relations_hold<hb::per_row(hb::e4m3), float>(t, hb::upward{}, hb::absmax{}, sizes);
+  relations_hold<hb::per_column(hb::e5m2), float>(t, hb::nearest_even{}, hb::absmax{}, sizes);
 }
 
 // A chunked or block-local index changes the random bits: comfy-kitchen#100.

@@ -222,8 +222,8 @@ void transpose(matrix_view<const T> from, matrix_view<T> to) {
   }
 }
 
-/// Strips of the transpose are gathered into a buffer, some rows of blocks and a chunk of columns
-/// at a time.
+/// The transpose is gathered into a buffer that stays in the second cache, 128 columns and as many
+/// rows as there is room for at a time: few rows of x, long pieces of each.
 template <block_format B, class T, class Rounding, class Scale>
 quantized<B> quantize_cols(matrix_view<const T> x, tensor_scaling tensor, const Rounding& rounding,
                            const Scale& rule, scale_layout layout) {
@@ -232,14 +232,19 @@ quantized<B> quantize_cols(matrix_view<const T> x, tensor_scaling tensor, const 
   const auto out = q.view();
   const block_plan<B> plan(tensor, rounding, rule);
   const std::ptrdiff_t r = B.block_rows(out.rows), c = B.block_cols(out.cols);
-  const std::ptrdiff_t together = larger<std::ptrdiff_t>(64 / r, 1);  // rows of blocks
-  const std::ptrdiff_t width = smaller(strip_cols<block_format(B)>(out.cols), out.cols);
+  const std::ptrdiff_t width =
+      smaller(c * larger<std::ptrdiff_t>(128 / c, 1), larger<std::ptrdiff_t>(out.cols, 1));
+  const std::ptrdiff_t together =  // rows of blocks
+      larger<std::ptrdiff_t>(larger<std::ptrdiff_t>(65536 / width, 64) / r, 1);
   const std::ptrdiff_t height = smaller(together * r, out.rows);
   const std::ptrdiff_t stride = width + 16;  // not a power of two: columns share no cache set
-  const std::ptrdiff_t high = ceil_div(B.grid_rows(out.rows), together);
-  for_each_part(high, 1, [&](std::ptrdiff_t s, std::ptrdiff_t) {
+  const std::ptrdiff_t long_run = 16 * width, runs = ceil_div(out.cols, long_run);
+  const std::ptrdiff_t parts = ceil_div(B.grid_rows(out.rows), together) * runs;
+  for_each_part(parts, 1, [&](std::ptrdiff_t part, std::ptrdiff_t) {
     std::vector<T> buffer(static_cast<std::size_t>(height * stride));
-    for (std::ptrdiff_t k = 0; k < out.cols; k += width) {
+    const std::ptrdiff_t s = part / runs, first = part % runs * long_run;
+    const std::ptrdiff_t end = smaller(first + long_run, out.cols);
+    for (std::ptrdiff_t k = first; k < end; k += width) {
       const matrix_view<const T> from = x.block(k, s * height, width, height);
       const matrix_view<T> to{buffer.data(), from.cols, from.rows, stride};
       transpose(from, to);
