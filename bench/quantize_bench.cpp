@@ -1,8 +1,10 @@
 // Block quantization of a 4096 x 4096 matrix of floats, one thread (more with OpenMP).
 
-#include "random_matrix.hpp"
+#include <algorithm>
 
 #include <halfbyte/quantize.hpp>
+
+#include "random_matrix.hpp"
 
 namespace hb = halfbyte;
 
@@ -16,7 +18,8 @@ constexpr double stored() {
 
 template <hb::block_format B, class Rounding = hb::nearest_even, class Scale = hb::default_scale<B>>
 void quantize(benchmark::State& state) {
-  for (auto _ : state) benchmark::DoNotOptimize(hb::quantize<B>(bench::matrix(), Rounding{}, Scale{}));
+  for (auto _ : state)
+    benchmark::DoNotOptimize(hb::quantize<B>(bench::matrix(), Rounding{}, Scale{}));
   bench::report(state, 4 + stored<B>());
 }
 
@@ -70,6 +73,24 @@ void quantize_rows_of(benchmark::State& state) {
   bench::report(state, 4 + stored<B>());
 }
 
+/// Other amounts of the same numbers, in rows of 4096; 2^30 of them take 4.5 GiB.
+template <hb::block_format B>
+void quantize_elements(benchmark::State& state) {
+  const std::vector<float>& some = bench::numbers();
+  const auto n = static_cast<std::size_t>(state.range(0));
+  std::vector<float> x;
+  x.reserve(n);
+  while (x.size() < n) {
+    const std::size_t part = std::min(n - x.size(), some.size());
+    x.insert(x.end(), some.begin(), some.begin() + static_cast<std::ptrdiff_t>(part));
+  }
+  const auto rows = static_cast<std::ptrdiff_t>(n) / bench::cols;
+  const hb::matrix_view<const float> view{x.data(), rows, bench::cols};
+  for (auto _ : state) benchmark::DoNotOptimize(hb::quantize<B>(view));
+  state.counters["elements"] =
+      benchmark::Counter(double(state.iterations()) * double(n), benchmark::Counter::kIsRate);
+}
+
 }  // namespace
 
 BENCHMARK(bench::copy)->Name("memcpy");
@@ -100,6 +121,8 @@ BENCHMARK(fake_quantize<hb::mxfp4>);
 BENCHMARK(fake_quantize<hb::nvfp4>);
 BENCHMARK(quantize_rows_of<hb::mxfp4>)->Arg(16)->Arg(32)->Arg(1024)->Arg(1 << 16);
 BENCHMARK(quantize_rows_of<hb::nvfp4>)->Arg(16)->Arg(32)->Arg(1024)->Arg(1 << 16);
+BENCHMARK(quantize_elements<hb::mxfp4>)->RangeMultiplier(32)->Range(1 << 15, 1 << 30);
+BENCHMARK(quantize_elements<hb::nvfp4>)->RangeMultiplier(32)->Range(1 << 15, 1 << 30);
 BENCHMARK(quantize_small<hb::mxfp4>)->Arg(64)->Arg(512);
 BENCHMARK(quantize_small<hb::nvfp4>)->Arg(64)->Arg(512);
 

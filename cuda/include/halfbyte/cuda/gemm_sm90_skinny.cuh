@@ -92,7 +92,6 @@ struct gemm_sm90_skinny {
     }
     if (Packed && threadIdx.x < 16)
       tables[threadIdx.x] = folded_magnitudes(min(static_cast<int>(threadIdx.x) - 8, 6));
-    ptx::let_next_kernel_start();
     __syncthreads();
     ptx::wait_for_earlier_kernels();
     if (at.shares > 1) ptx::cluster_arrive();
@@ -206,6 +205,7 @@ struct gemm_sm90_skinny {
                       k * tile::k_step + i * 128, 0, full, ptx::keep::long_time);
       step.advance();
     }
+    ptx::let_next_kernel_start();  // see load_tiles
   }
 
   /// Four warps: activations in the order that packed weights want. Where fewer warps do for a step,
