@@ -330,7 +330,9 @@ void fake_quantize(matrix_view<T> x, matrix_view<float> out, Rounding rounding =
     out = detail::as_one_row(out);
   }
   const detail::strips cut = detail::strips_of<block_format(B)>(view.rows, view.cols);
-  const std::ptrdiff_t width = detail::strip_cols<block_format(B)>(view.cols);
+  const std::ptrdiff_t width =  // long runs of reading and of writing
+      detail::strip_cols<block_format(B)>(view.cols) *
+      larger<std::ptrdiff_t>(8 / B.block_rows(view.rows), 1);
   detail::for_each_part(cut.count, cut.grain, [&](std::ptrdiff_t first, std::ptrdiff_t last) {
     quantized<B> strip(smaller(cut.height, view.rows), smaller(width, view.cols));
     for (std::ptrdiff_t s = first; s < last; ++s) {
