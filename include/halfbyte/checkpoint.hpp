@@ -126,7 +126,9 @@ namespace detail {
   throw safetensors_error("tensor " + printable(tensor.name) + what, tensor.position);
 }
 
-inline const stored_tensor& part(const safetensors& model, const std::string& name) {
+inline const stored_tensor& part(const safetensors& model, const std::string& weight,
+                                 const char* suffix) {
+  const std::string name = weight + suffix;
   if (const stored_tensor* const found = model.find(name)) return *found;
   throw safetensors_error("no tensor " + printable(name), 8);
 }
@@ -175,8 +177,8 @@ inline quantized<nvfp4> assemble_nvfp4(const stored_tensor& elements, const stor
 
 /// Leading dimensions, such as that of a mixture's experts, are rows; scales are U8 or F8_E8M0.
 inline quantized<mxfp4> load_huggingface_mxfp4(const safetensors& model, const std::string& name) {
-  const stored_tensor& blocks = detail::part(model, name + "_blocks");
-  const stored_tensor& scales = detail::part(model, name + "_scales");
+  const stored_tensor& blocks = detail::part(model, name, "_blocks");
+  const stored_tensor& scales = detail::part(model, name, "_scales");
   const std::span<const std::uint64_t> shape(blocks.shape);
   if (shape.size() < 3 || shape.back() != 16) detail::bad_weight(blocks, " is not [..., n, 16]");
   if (scales.type != stored_type::u8 && scales.type != stored_type::f8_e8m0) {
@@ -187,15 +189,15 @@ inline quantized<mxfp4> load_huggingface_mxfp4(const safetensors& model, const s
 }
 
 inline quantized<nvfp4> load_modelopt_nvfp4(const safetensors& model, const std::string& name) {
-  return detail::assemble_nvfp4(detail::part(model, name), detail::part(model, name + "_scale"),
-                                detail::part(model, name + "_scale_2"));
+  return detail::assemble_nvfp4(detail::part(model, name, ""), detail::part(model, name, "_scale"),
+                                detail::part(model, name, "_scale_2"));
 }
 
 inline quantized<nvfp4> load_compressed_tensors_nvfp4(const safetensors& model,
                                                       const std::string& name) {
-  const stored_tensor& global_scale = detail::part(model, name + "_global_scale");
-  quantized<nvfp4> w = detail::assemble_nvfp4(detail::part(model, name + "_packed"),
-                                              detail::part(model, name + "_scale"), global_scale);
+  const stored_tensor& global_scale = detail::part(model, name, "_global_scale");
+  quantized<nvfp4> w = detail::assemble_nvfp4(detail::part(model, name, "_packed"),
+                                              detail::part(model, name, "_scale"), global_scale);
   if (!detail::positive(w.tensor_scale())) {
     detail::bad_weight(global_scale, " is not a positive number");
   }
