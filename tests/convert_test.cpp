@@ -52,7 +52,7 @@ void compare(const std::vector<T>& x, const Rounding& rounding, const Overflow& 
                                                      overflow, index);
         if (hb::load_packed<F>(row, i % cols) != expected) wrong = i;
       }
-      INFO("vectors ", set, ", ", cols, " columns");
+      INFO("vectors ", std::string(set), ", ", cols, " columns");
       CHECK(wrong == -1);
     });
   }
@@ -132,7 +132,7 @@ TEST_CASE("decoding a row gives what the scalar decode gives, for every pattern"
         const float got = out[static_cast<std::size_t>(j)];
         if (hb::bit_cast<std::uint32_t>(got) != hb::bit_cast<std::uint32_t>(expected)) wrong = j;
       }
-      INFO("vectors ", set, ", format of ", F.bits(), " bits");
+      INFO("vectors ", std::string(set), ", format of ", F.bits(), " bits");
       CHECK(wrong == -1);
     });
   };

@@ -8,6 +8,7 @@
 #include <limits>
 #include <random>
 #include <stdexcept>
+#include <string>
 #include <vector>
 
 #include <halfbyte/gemm.hpp>
@@ -51,7 +52,7 @@ void compare(std::ptrdiff_t m, std::ptrdiff_t n, std::ptrdiff_t k,
   for_each_instruction_set([&](const char* set) {
     std::vector<float> got(expected.size(), 7.0f);
     hb::gemm(a, b, hb::matrix_view<float>{got.data(), m, n});
-    INFO("vectors ", set, ", ", m, " x ", n, " x ", k);
+    INFO("vectors ", std::string(set), ", ", m, " x ", n, " x ", k);
     CHECK(got == expected);
   });
 }
@@ -114,7 +115,8 @@ void compare_orders(std::ptrdiff_t m, std::ptrdiff_t n, std::ptrdiff_t k, float 
       hb::detail::active_pairs() = with;
       std::fill(got.begin(), got.end(), 7.0f);
       hb::gemm(a, b, hb::matrix_view<float>{got.data(), m, n}, hb::summation::any_order);
-      INFO("vectors ", set, ", pairs ", static_cast<int>(with), ", ", m, " x ", n, " x ", k);
+      INFO("vectors ", std::string(set), ", pairs ", static_cast<int>(with), ", ", m, " x ", n, " x ",
+           k);
       CHECK(std::memcmp(got.data(), expected.data(), size * sizeof(float)) == 0);
     }
   });

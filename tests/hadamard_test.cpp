@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <stdexcept>
+#include <string>
 #include <vector>
 
 #include <halfbyte/hadamard.hpp>
@@ -95,7 +96,7 @@ TEST_CASE("matrices have the bits of the scalar transform, in every instruction 
           auto y = x;
           const hb::matrix_view<float> view{y.data(), rows, cols, stride};
           inverse ? hb::inverse_hadamard(view, n, signs) : hb::hadamard(view, n, signs);
-          INFO("vectors ", set, ", n = ", n);
+          INFO("vectors ", std::string(set), ", n = ", n);
           CHECK(y == expected);
         });
       }

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <limits>
 #include <random>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -103,7 +104,8 @@ void compare(const Rounding& rounding = {}, const Scale& rule = {}) {
         const results<B> expected(view, rounding, rule);
         for_each_instruction_set([&](const char* set) {
           const results<B> got(view, rounding, rule);
-          INFO("vectors ", set, ", ", rows, " x ", cols, ", kind ", static_cast<int>(what));
+          INFO("vectors ", std::string(set), ", ", rows, " x ", cols, ", kind ",
+               static_cast<int>(what));
           CHECK(got.rows == expected.rows);
           CHECK(got.cols == expected.cols);
           CHECK(got.swizzled == expected.swizzled);
@@ -201,7 +203,7 @@ void compare_at_steps(float tensor_scale, const Rounding& rounding, const Scale&
   hb::detail::active_instruction_set() = hb::detail::instruction_set::scalar;
   const auto expected = hb::quantize<hb::nvfp4>(view, rounding, rule, options);
   for_each_instruction_set([&](const char* set) {
-    INFO("vectors ", set, ", tensor scale ", tensor_scale);
+    INFO("vectors ", std::string(set), ", tensor scale ", tensor_scale);
     CHECK(hb::quantize<hb::nvfp4>(view, rounding, rule, options) == expected);
   });
 }
@@ -227,7 +229,7 @@ TEST_CASE("a matrix of many strips") {
     const results<hb::nvfp4> expected(view, hb::stochastic<4>{5}, hb::absmax{});
     for_each_instruction_set([&](const char* set) {
       const results<hb::nvfp4> got(view, hb::stochastic<4>{5}, hb::absmax{});
-      INFO("vectors ", set, ", stride ", stride);
+      INFO("vectors ", std::string(set), ", stride ", stride);
       CHECK(got.rows == expected.rows);
       CHECK(got.cols == expected.cols);
       CHECK(same(got.back, expected.back));
@@ -272,7 +274,7 @@ TEST_CASE("numbers of a quantized matrix beyond the normal floats") {
       std::vector<float> got(2048), got_mx(65536);
       hb::dequantize(q, hb::matrix_view<float>{got.data(), 128, 16});
       hb::dequantize(mx, hb::matrix_view<float>{got_mx.data(), 256, 256});
-      INFO("vectors ", set, ", tensor scale ", tensor_scale);
+      INFO("vectors ", std::string(set), ", tensor scale ", tensor_scale);
       CHECK(same(got, expected));
       CHECK(same(got_mx, expected_mx));
     });

@@ -35,6 +35,14 @@ extern "C" long syscall(long number, ...) noexcept;
 
 namespace halfbyte::detail {
 
+/// With its address sanitizer g++ before 14 may align frames to less than a word of AVX-512, which
+/// then is a fault (GCC bug 110027): no AVX-512 there.
+#if defined(__SANITIZE_ADDRESS__) && !defined(__clang__) && __GNUC__ < 14
+inline constexpr bool frames_hold_avx512 = false;
+#else
+inline constexpr bool frames_hold_avx512 = true;
+#endif
+
 /// What this machine multiplies pairs of bfloat16 with; fused multiply-adds where it has nothing.
 enum class pairs { none, avx512_bf16, amx };
 
@@ -51,7 +59,8 @@ inline pairs best_pairs() {
   __builtin_cpu_init();
   unsigned most[4], seven[4], more[4];
   cpuid(0, 0, most);
-  if (most[0] < 7 || !__builtin_cpu_supports("avx512vl")) return pairs::none;
+  const bool has_avx512 = frames_hold_avx512 && __builtin_cpu_supports("avx512vl");
+  if (most[0] < 7 || !has_avx512) return pairs::none;
   cpuid(7, 0, seven);
   cpuid(7, 1, more);
 #if defined(__linux__)
@@ -173,8 +182,9 @@ inline instruction_set best_instruction_set() {
 #elif defined(__x86_64__)
   __builtin_cpu_init();
   const bool has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-  const bool has_avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+  const bool has_avx512 = frames_hold_avx512 && __builtin_cpu_supports("avx512f") &&
+                          __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+                          __builtin_cpu_supports("avx512vl");
   if (has_avx2 && has_avx512) return instruction_set::avx512;
   return has_avx2 ? instruction_set::avx2 : instruction_set::baseline;
 #else

@@ -53,7 +53,8 @@ def pkg_config(folder):
 
 
 def cmake(folder, *arguments):
-    run("cmake", "-S", ".", "-B", "build", f"-DCMAKE_CXX_COMPILER={compiler[-1]}", *arguments)
+    run("cmake", "-G", "Ninja", "-S", ".", "-B", "build", f"-DCMAKE_CXX_COMPILER={compiler[-1]}",
+        *arguments)
     run("cmake", "--build", "build")
     return "build/consumer"
 
