@@ -182,9 +182,9 @@ inline instruction_set best_instruction_set() {
 #elif defined(__x86_64__)
   __builtin_cpu_init();
   const bool has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-  const bool has_avx512 = frames_hold_avx512 && __builtin_cpu_supports("avx512f") &&
-                          __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-                          __builtin_cpu_supports("avx512vl");
+  const bool has_avx512 = frames_hold_avx512 &&  //
+                          __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
   if (has_avx2 && has_avx512) return instruction_set::avx512;
   return has_avx2 ? instruction_set::avx2 : instruction_set::baseline;
 #else
