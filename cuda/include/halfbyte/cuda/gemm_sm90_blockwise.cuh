@@ -115,13 +115,6 @@ struct gemm_sm90_blockwise {
   }
 
  private:
-  /// One warp: the factors of each tile, while it is multiplied.
-  static __device__ void load_factors(const arguments& p, factor_state<Tile>& factors) {
-    std::uint32_t parity = 0;
-    for (tile_walk<Tile> tile{p.order}; tile.find(); tile.advance(), parity ^= 1)
-      factors.fetch(p, tile, parity);
-  }
-
   /// A row's scale lies beside that of the row eight below, which the same thread needs.
   static __device__ int place_a(int row) { return row / 16 * 16 + row % 8 * 2 + row / 8 % 2; }
 

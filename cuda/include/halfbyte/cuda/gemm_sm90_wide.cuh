@@ -65,13 +65,6 @@ struct gemm_sm90_wide {
   }
 
  private:
-  /// One warp: the factors of each tile, while it is multiplied.
-  static __device__ void load_factors(const arguments& p, factor_state<Tile>& factors) {
-    std::uint32_t parity = 0;
-    for (tile_walk<Tile> tile{p.order}; tile.find(); tile.advance(), parity ^= 1)
-      factors.fetch(p, tile, parity);
-  }
-
   /// A warp's outputs of the tile before, on their way. Floats are too many to be kept.
   struct kept_outputs {
     static constexpr bool possible = bytes_of(O) == 2;

@@ -106,6 +106,14 @@ inline __device__ void start_block(const sm90_arguments& p) {
   ptx::wait_for_earlier_kernels();
 }
 
+/// One warp: the factors of each tile that two warpgroups share, while it is multiplied.
+template <class Tile>
+inline __device__ void load_factors(const sm90_arguments& p, factor_state<Tile>& factors) {
+  std::uint32_t parity = 0;
+  for (tile_walk<Tile> tile{p.order}; tile.find(); tile.advance(), parity ^= 1)
+    factors.fetch(p, tile, parity);
+}
+
 /// What writes the 16 rows, from `line` of the tile on, of each block of 64 that a warp multiplies.
 /// Where the tile lies it learns from the warp that fetched the factors.
 template <class Writer, class State>
