@@ -14,63 +14,13 @@ namespace halfbyte::cuda {
 /// its sums. FP8 sums are as the tensor core keeps them: 13 fraction bits below the largest of the
 /// sum and the 32 products of a step, truncated. bfloat16 sums are float's; int8 sums are exact.
 template <element A, element B, output O, class Tile>
-struct gemm_sm90 {
+struct gemm_sm90 : sm90_kernel<gemm_sm90<A, B, O, Tile>, A, B, O, Tile, 1> {
   static constexpr const char* name = "gemm_sm90";
-  static constexpr int architecture = 90;
-  static constexpr int threads = Tile::threads, blocks_per_multiprocessor = 1;
+  static_assert(Tile::groups == 1);
 
+  using kernel = sm90_kernel<gemm_sm90, A, B, O, Tile, 1>;
+  using typename kernel::arguments, typename kernel::writer;
   using multiply = wgmma<A, B, Tile::n>;
-  using writer = warp_writer<O, Tile::m, Tile::n>;
-  using arguments = sm90_arguments;
-
-  static constexpr int k_elements = Tile::k_bytes / bytes_of(A);
-  static constexpr int shared_bytes =
-      Tile::ring_bytes + Tile::multiplying_warps * writer::shared_bytes + 1024;
-  static_assert(shared_bytes <= 232448 - 4096);
-  static_assert(bytes_of(A) == bytes_of(B) && Tile::groups == 1);
-
-  static __device__ void run(const arguments& p) {
-#ifdef __CUDA_ARCH_FEAT_SM90_ALL
-    extern __shared__ unsigned char dynamic[];
-    __shared__ alignas(8) std::uint64_t barriers[2 * Tile::stages];
-    __shared__ factor_state<Tile> factors[2];
-    const std::uint32_t ring_memory = (ptx::shared_address(dynamic) + 1023u) & ~1023u;
-    const typename Tile::ring ring{ptx::shared_address(barriers)};
-    if (threadIdx.x == 0) {
-      ring.initialise(1, 4 * Tile::groups);
-      for (const factor_state<Tile>& f : factors) f.initialise();
-    }
-    start_block(p);
-    const int warp = ptx::warp_index();
-    if (warp >= Tile::multiplying_warps) {
-      ptx::register_limit_decrease<40>();
-      if (threadIdx.x == Tile::multiplying_threads)
-        load_tiles<Tile>(p, ring, ring_memory, k_elements);
-      if (warp == Tile::multiplying_warps + 1) load_factors(p, factors);
-    } else {
-      ptx::register_limit_increase<232>();
-      multiply_tiles(p, ring, ring_memory, factors[warp / 4], warp);
-    }
-#endif
-  }
-
-  /// Queues the product. Rows of A and B 16-byte aligned; all matrices in device memory.
-  static void launch(const operand_matrix& a, const operand_matrix& b, const output_matrix& d,
-                     const epilogue& how, cudaStream_t stream, int band = 0) {
-    prepare_kernel<gemm_sm90>();
-    const arguments p = make_sm90_arguments<Tile, O>(A, a, B, b, d, how, band);
-    launch_on_tiles<gemm_sm90>(p, stream);
-  }
-
- private:
-  /// One warp: the factors of each tile, while it is multiplied.
-  static __device__ void load_factors(const arguments& p, factor_state<Tile> (&factors)[2]) {
-    ring_position<2> at;
-    for (tile_walk<Tile> tile{p.order}; tile.find(); tile.advance()) {
-      factors[at.stage].fetch(p, tile, at.parity);
-      at.advance();
-    }
-  }
 
   static __device__ void multiply_tiles(const arguments& p, typename Tile::ring ring,
                                         std::uint32_t ring_memory,

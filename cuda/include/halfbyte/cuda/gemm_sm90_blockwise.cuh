@@ -79,7 +79,7 @@ struct gemm_sm90_blockwise {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
     extern __shared__ unsigned char dynamic[];
     __shared__ alignas(8) std::uint64_t barriers[2 * Tile::stages], barriers_of_scales[2 * slots];
-    __shared__ factor_state<Tile> factors;
+    __shared__ factor_state<Tile> factors[1];
     const std::uint32_t offset = -ptx::shared_address(dynamic) & 1023u;
     const std::uint32_t ring_memory = ptx::broadcast(ptx::shared_address(dynamic) + offset);
     float* scales = reinterpret_cast<float*>(dynamic + offset + Tile::ring_bytes + writer_bytes);
@@ -88,7 +88,7 @@ struct gemm_sm90_blockwise {
     if (threadIdx.x == 0) {
       ring.initialise(1, 4 * Tile::groups);
       of_scales.initialise(32 * scale_warps, Tile::multiplying_warps);
-      factors.initialise();
+      factors[0].initialise();
     }
     start_block(p);
     const int warp = ptx::warp_index(), loading_warp = warp - Tile::multiplying_warps;
@@ -100,7 +100,7 @@ struct gemm_sm90_blockwise {
       if (scaled && loading_warp >= 2) load_scales(p, of_scales, scales, loading_warp - 2);
     } else {
       ptx::register_limit_increase<232>();
-      multiply_tiles(p, ring, ring_memory, of_scales, scales, factors, warp);
+      multiply_tiles(p, ring, ring_memory, of_scales, scales, factors[0], warp);
     }
 #endif
   }

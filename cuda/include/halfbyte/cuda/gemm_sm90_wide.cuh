@@ -14,57 +14,15 @@ namespace halfbyte::cuda {
 /// Nothing hides what comes between two tiles, so it is short: sums become outputs in registers, and
 /// those are written while the next tile is multiplied.
 template <element A, element B, output O, class Tile>
-struct gemm_sm90_wide {
+struct gemm_sm90_wide : sm90_kernel<gemm_sm90_wide<A, B, O, Tile>, A, B, O, Tile, Tile::stages> {
   static constexpr const char* name = "gemm_sm90_wide";
-  static constexpr int architecture = 90;
-  static constexpr int threads = Tile::threads, blocks_per_multiprocessor = 1;
   static constexpr int round = Tile::stages;  // steps that are unrolled: a stage is a constant
-  static_assert(bytes_of(A) == bytes_of(B) && Tile::m == 128 && Tile::groups == 2);
+  static_assert(Tile::m == 128 && Tile::groups == 2);
 
+  using kernel = sm90_kernel<gemm_sm90_wide, A, B, O, Tile, Tile::stages>;
+  using typename kernel::arguments, typename kernel::writer;
   using multiply = wgmma<A, B, Tile::n>;
-  using writer = warp_writer<O, Tile::m, Tile::n>;
-  using arguments = sm90_arguments;
 
-  static constexpr int k_elements = Tile::k_bytes / bytes_of(A);
-  static constexpr int shared_bytes =
-      Tile::ring_bytes + Tile::multiplying_warps * writer::shared_bytes + 1024;
-  static_assert(shared_bytes <= 232448 - 4096);
-
-  static __device__ void run(const arguments& p) {
-#ifdef __CUDA_ARCH_FEAT_SM90_ALL
-    extern __shared__ unsigned char dynamic[];
-    __shared__ alignas(8) std::uint64_t barriers[2 * Tile::stages];
-    __shared__ factor_state<Tile> factors;
-    const std::uint32_t ring_memory =
-        ptx::broadcast((ptx::shared_address(dynamic) + 1023u) & ~1023u);
-    const typename Tile::ring ring{ptx::broadcast(ptx::shared_address(barriers))};
-    if (threadIdx.x == 0) {
-      ring.initialise(1, 4 * Tile::groups);
-      factors.initialise();
-    }
-    start_block(p);
-    const int warp = ptx::warp_index();
-    if (warp >= Tile::multiplying_warps) {
-      ptx::register_limit_decrease<40>();
-      if (threadIdx.x == Tile::multiplying_threads)
-        load_tiles<Tile, round>(p, ring, ring_memory, k_elements);
-      if (warp == Tile::multiplying_warps + 1) load_factors(p, factors);
-    } else {
-      ptx::register_limit_increase<232>();
-      multiply_tiles(p, ring, ring_memory, factors, warp);
-    }
-#endif
-  }
-
-  /// Queues the product. Rows of A and B 16-byte aligned; all matrices in device memory.
-  static void launch(const operand_matrix& a, const operand_matrix& b, const output_matrix& d,
-                     const epilogue& how, cudaStream_t stream, int band = 0) {
-    prepare_kernel<gemm_sm90_wide>();
-    const arguments p = make_sm90_arguments<Tile, O>(A, a, B, b, d, how, band);
-    launch_on_tiles<gemm_sm90_wide>(p, stream);
-  }
-
- private:
   /// A warp's outputs of the tile before, on their way. Floats are too many to be kept.
   struct kept_outputs {
     static constexpr bool possible = bytes_of(O) == 2;

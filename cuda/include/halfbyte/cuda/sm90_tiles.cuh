@@ -106,12 +106,14 @@ inline __device__ void start_block(const sm90_arguments& p) {
   ptx::wait_for_earlier_kernels();
 }
 
-/// One warp: the factors of each tile that two warpgroups share, while it is multiplied.
-template <class Tile>
-inline __device__ void load_factors(const sm90_arguments& p, factor_state<Tile>& factors) {
-  std::uint32_t parity = 0;
-  for (tile_walk<Tile> tile{p.order}; tile.find(); tile.advance(), parity ^= 1)
-    factors.fetch(p, tile, parity);
+/// One warp: the factors of each tile, while it is multiplied, for the warpgroups in turn.
+template <class Tile, int Turns>
+inline __device__ void load_factors(const sm90_arguments& p, factor_state<Tile> (&factors)[Turns]) {
+  ring_position<Turns> at;
+  for (tile_walk<Tile> tile{p.order}; tile.find(); tile.advance()) {
+    factors[at.stage].fetch(p, tile, at.parity);
+    at.advance();
+  }
 }
 
 /// What writes the 16 rows, from `line` of the tile on, of each block of 64 that a warp multiplies.
@@ -185,5 +187,56 @@ void launch_on_tiles(const typename K::arguments& p, cudaStream_t stream) {
   const int blocks = std::min(p.order.count(), device_facts::current().multiprocessors);
   launch_kernel<K>(p, dim3(static_cast<unsigned>(blocks)), stream);
 }
+
+/// A kernel that keeps a tile's sums in the tensor core to the end: one warp loads, one fetches the
+/// epilogue's factors, two warpgroups multiply, as Kernel's `multiply_tiles` says. `Round`: see
+/// load_tiles.
+template <class Kernel, element A, element B, output O, class Tile, int Round>
+struct sm90_kernel {
+  static constexpr int architecture = 90;
+  static constexpr int threads = Tile::threads, blocks_per_multiprocessor = 1;
+  static constexpr int k_elements = Tile::k_bytes / bytes_of(A);
+  using writer = warp_writer<O, Tile::m, Tile::n>;
+  using arguments = sm90_arguments;
+  static constexpr int shared_bytes =
+      Tile::ring_bytes + Tile::multiplying_warps * writer::shared_bytes + 1024;
+  static_assert(shared_bytes <= 232448 - 4096);
+  static_assert(bytes_of(A) == bytes_of(B));
+
+  static __device__ void run(const arguments& p) {
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+    constexpr int turns = 2 / Tile::groups;
+    extern __shared__ unsigned char dynamic[];
+    __shared__ alignas(8) std::uint64_t barriers[2 * Tile::stages];
+    __shared__ factor_state<Tile> factors[turns];
+    // Where a stage is a constant, uniform addresses make its descriptors and barriers uniform too.
+    const auto address = [](std::uint32_t a) { return Round > 1 ? ptx::broadcast(a) : a; };
+    const std::uint32_t ring_memory = address((ptx::shared_address(dynamic) + 1023u) & ~1023u);
+    const typename Tile::ring ring{address(ptx::shared_address(barriers))};
+    if (threadIdx.x == 0) {
+      ring.initialise(1, 4 * Tile::groups);
+      for (const factor_state<Tile>& f : factors) f.initialise();
+    }
+    start_block(p);
+    const int warp = ptx::warp_index();
+    if (warp >= Tile::multiplying_warps) {
+      ptx::register_limit_decrease<40>();
+      if (threadIdx.x == Tile::multiplying_threads)
+        load_tiles<Tile, Round>(p, ring, ring_memory, k_elements);
+      if (warp == Tile::multiplying_warps + 1) load_factors(p, factors);
+    } else {
+      ptx::register_limit_increase<232>();
+      Kernel::multiply_tiles(p, ring, ring_memory, factors[turns == 2 ? warp / 4 : 0], warp);
+    }
+#endif
+  }
+
+  /// Queues the product. Rows of A and B 16-byte aligned; all matrices in device memory.
+  static void launch(const operand_matrix& a, const operand_matrix& b, const output_matrix& d,
+                     const epilogue& how, cudaStream_t stream, int band = 0) {
+    prepare_kernel<Kernel>();
+    launch_on_tiles<Kernel>(make_sm90_arguments<Tile, O>(A, a, B, b, d, how, band), stream);
+  }
+};
 
 }  // namespace halfbyte::cuda
