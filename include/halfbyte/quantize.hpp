@@ -236,20 +236,16 @@ quantized<B> quantize_cols(matrix_view<const T> x, tensor_scaling tensor, const 
       smaller(c * larger<std::ptrdiff_t>(128 / c, 1), larger<std::ptrdiff_t>(out.cols, 1));
   const std::ptrdiff_t together =  // rows of blocks
       larger<std::ptrdiff_t>(larger<std::ptrdiff_t>(65536 / width, 64) / r, 1);
-  const std::ptrdiff_t height = smaller(together * r, out.rows);
+  const strips cut(out.rows, out.cols, together * r, 16 * width);
   const std::ptrdiff_t stride = width + 16;  // not a power of two: columns share no cache set
-  const std::ptrdiff_t long_run = 16 * width, runs = ceil_div(out.cols, long_run);
-  const std::ptrdiff_t parts = ceil_div(B.grid_rows(out.rows), together) * runs;
-  for_each_part(parts, 1, [&](std::ptrdiff_t part, std::ptrdiff_t) {
-    std::vector<T> buffer(static_cast<std::size_t>(height * stride));
-    const std::ptrdiff_t s = part / runs, first = part % runs * long_run;
-    const std::ptrdiff_t end = smaller(first + long_run, out.cols);
-    for (std::ptrdiff_t k = first; k < end; k += width) {
-      const matrix_view<const T> from = x.block(k, s * height, width, height);
+  cut.for_each([&](std::ptrdiff_t i, std::ptrdiff_t first) {
+    std::vector<T> buffer(static_cast<std::size_t>(smaller(cut.height, out.rows) * stride));
+    for (std::ptrdiff_t k = first; k < smaller(first + cut.width, out.cols); k += width) {
+      const matrix_view<const T> from = x.block(k, i, width, cut.height);
       const matrix_view<T> to{buffer.data(), from.cols, from.rows, stride};
       transpose(from, to);
-      quantize_strip<block_format(B), T>(to, out, s * together, k / c, plan, rounding, rule,
-                                         indices_from(s * height, k, out.cols));
+      quantize_strip<block_format(B), T>(to, out, i / r, k / c, plan, rounding, rule,
+                                         indices_from(i, k, out.cols));
     }
   });
   return q;
