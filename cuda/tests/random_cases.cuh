@@ -68,7 +68,7 @@ struct side {
     return {bytes, s.stride_bytes, s.rows, s.columns, {scales, s.blocks(), s.swizzled}};
   }
   halfbyte::cuda::block_scales by_128() const {
-    return {scales, s.blocks(), 1, s.scales == scale_kind::ue8m0};
+    return {scales, s.row_step(), s.block_step(), s.scales == scale_kind::ue8m0};
   }
   row_scales by_row() const { return {reinterpret_cast<const float*>(scales), s.block_rows == 1}; }
 };
@@ -145,7 +145,7 @@ inline std::vector<double> read_matrix(element e, const side& m) {
       const int tiles = (s.blocks() + 3) / 4;
       const std::size_t at = static_cast<std::size_t>(
           s.swizzled ? ((i / 128 * tiles + j / 4) * 32 + i % 32) * 16 + i / 32 % 4 * 4 + j % 4
-                     : i * s.blocks() + j);
+                     : i * s.row_step() + j * s.block_step());
       double scale = 1;
       if (s.scales == scale_kind::float32) {
         float x;
@@ -301,6 +301,9 @@ class laboratory {
         s.block_rows = tiles ? 128 : 1;
         s.block_columns = 128;
         s.spread = 4;
+        s.down = random_() % 2 == 0;
+        s.scale_line = s.down ? s.row_blocks() : s.blocks();
+        if (random_() % 2 == 0) s.scale_line = (s.scale_line + 3) / 4 * 4;
         break;
       case scaling::mx:
       case scaling::nvfp4:
@@ -310,6 +313,7 @@ class laboratory {
         s.swizzled = random_() % 2 == 0;
         break;
     }
+    if (s.scale_line == 0) s.scale_line = s.blocks();
     return s;
   }
 

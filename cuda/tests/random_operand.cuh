@@ -43,6 +43,9 @@ struct spec {
   scale_kind scales = scale_kind::none;
   int block_rows = 1, block_columns = 1, spread = 0;
   bool swizzled = false;
+  // Or row by row, block by block if `down`, with so many scales from one line to the next.
+  bool down = false;
+  int scale_line = 0;
   // One scale is twice what it would be.
   int hot_row = -1, hot_block = -1;
   // Every so manieth row spans 18 octaves: two elements of its first block, two of its last.
@@ -51,6 +54,8 @@ struct spec {
 
   __host__ __device__ int row_blocks() const { return (rows + block_rows - 1) / block_rows; }
   __host__ __device__ int blocks() const { return (columns + block_columns - 1) / block_columns; }
+  __host__ __device__ std::int64_t row_step() const { return down ? 1 : scale_line; }
+  __host__ __device__ std::int64_t block_step() const { return down ? scale_line : 1; }
   __host__ __device__ bool wide(int row) const {
     return wide_every != 0 && row % wide_every == wide_every / 2 && blocks() > 1;
   }
@@ -100,7 +105,7 @@ static __global__ void write_elements(const spec s, std::uint8_t* bytes, std::ui
 __host__ __device__ inline std::int64_t scale_room(const spec& s) {
   if (s.swizzled)
     return static_cast<std::int64_t>((s.rows + 127) / 128) * ((s.blocks() + 3) / 4) * 512;
-  return static_cast<std::int64_t>(s.row_blocks()) * s.blocks() *
+  return static_cast<std::int64_t>(s.down ? s.blocks() : s.row_blocks()) * s.scale_line *
          (s.scales == scale_kind::float32 ? 4 : 1);
 }
 
@@ -109,15 +114,16 @@ static __global__ void write_scales(const spec s, std::uint8_t* bytes) {
   if (i >= static_cast<std::int64_t>(s.row_blocks()) * s.blocks()) return;
   const int row = static_cast<int>(i / s.blocks()), block = static_cast<int>(i % s.blocks());
   const int power = s.power(row, block);
+  const std::int64_t at = row * s.row_step() + block * s.block_step();
   if (s.scales == scale_kind::float32) {
-    reinterpret_cast<float*>(bytes)[i] = ldexpf(1.0f, power);
+    reinterpret_cast<float*>(bytes)[at] = ldexpf(1.0f, power);
     return;
   }
   const int bias = s.scales == scale_kind::ue8m0 ? 127 : 7;
   const auto pattern =
       static_cast<std::uint8_t>(power + bias << (s.scales == scale_kind::ue4m3 ? 3 : 0));
   if (!s.swizzled) {
-    bytes[i] = pattern;
+    bytes[at] = pattern;
     return;
   }
   // 128 rows x 4 blocks in 512 bytes: row % 32, then row / 32, then block.

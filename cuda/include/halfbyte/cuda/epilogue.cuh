@@ -4,6 +4,7 @@
 
 #include <halfbyte/cuda/element.cuh>
 #include <halfbyte/cuda/ptx.cuh>
+#include <halfbyte/cuda/tensor_map.cuh>
 
 namespace halfbyte::cuda {
 
@@ -103,19 +104,20 @@ struct tile_factors {
 /// How a warp of a warpgroup writes its 16 x N accumulators of each of the tile's blocks of 64
 /// rows, slab by slab through shared memory.
 ///
-/// A slab is 16 rows of 128 bytes, which the copy engine writes while the warp goes on. This path
-/// is short and straight, because every tile runs it and its instructions are fetched anew each
+/// A slab is 16 rows of `Line` bytes, which the copy engine writes while the warp goes on; there are
+/// `Buffers` of them. This path is short and straight, because every tile runs it and its instructions are fetched anew each
 /// time, and touches shared memory little, because the tensor cores read it at the same time.
 /// Everything else (rows that are not 16-byte aligned, bias, D += , extreme scales) goes one
 /// element per lane. No warp waits for another. All loops that index registers are unrolled.
-template <output O, int M, int N>
+template <output O, int M, int N, int Line = 128, int Buffers = 1>
 struct warp_writer {
   using factors = tile_factors<M, N>;
-  static constexpr int shared_bytes = 16 * 128;
-  static constexpr int slab_columns = 128 / bytes_of(O);
+  static constexpr int slab_bytes = 16 * Line, shared_bytes = Buffers * slab_bytes;
+  static constexpr int slab_columns = Line / bytes_of(O), pieces = Line / 32;
   static constexpr int slabs = N / slab_columns;
   static constexpr int sums = slab_columns / 2;  // of this thread in a slab
-  static_assert(slabs * slab_columns == N);
+  static_assert((Line == 64 || Line == 128) && slabs * slab_columns == N);
+  static_assert(shared_bytes >= 16 * 128);  // as `write_elements` needs
   using four_words = std::uint32_t[4];  // this thread's outputs in 32 bytes of a slab's lines
 
   const epilogue& how;
@@ -149,7 +151,7 @@ struct warp_writer {
   /// All of any tile, an element per lane.
   template <int Blocks, class T>
   __device__ void write_elements(const T (&sum)[Blocks][N / 2]) const {
-    wait_for_slab();
+    wait_for_slabs();
 #pragma unroll
     for (int i = 0; i < Blocks; ++i) write_elements(sum[i], line + 64 * i);
   }
@@ -161,7 +163,7 @@ struct warp_writer {
 
   /// Outputs of a tile of one block of 64 rows that is `in_slabs`, for `store_slab` later.
   template <class T>
-  __device__ void keep(const T (&sum)[N / 2], four_words (&kept)[slabs][4]) const {
+  __device__ void keep(const T (&sum)[N / 2], four_words (&kept)[slabs][pieces]) const {
     if (how.b.scale != nullptr) {
       keep_slabs<true>(sum, kept);
     } else {
@@ -171,17 +173,28 @@ struct warp_writer {
 
   /// Hands such outputs of a slab, from this row and column of D on, to the copy engine, or nothing.
   static __device__ void store_slab(const CUtensorMap& map, std::uint32_t shared, int row,
-                                    int column, const four_words (&words)[4], bool anything) {
-    wait_for_slab();
+                                    int column, const four_words (&words)[pieces], bool anything) {
+    wait_for_slabs();
 #pragma unroll
-    for (int i = 0; i < 4; ++i) store_words(shared, i, words[i]);
+    for (int i = 0; i < pieces; ++i) store_words(shared, i, words[i]);
     copy_slab(map, shared, row, column, anything);
   }
 
-  /// The copy engine has read all that this warp gave it.
-  static __device__ void wait_for_slab() {
-    if (lane() == 0) ptx::tma_store_wait_read<0>();
+  /// The copy engine has read all that this warp gave it, but for the last so many slabs.
+  template <int Slabs = 0>
+  static __device__ void wait_for_slabs() {
+    if (lane() == 0) ptx::tma_store_wait_read<Slabs>();
     __syncwarp();
+  }
+
+  /// Can the copy engine write D, and what it then needs to know.
+  static bool fits(const output_matrix& d) {
+    return fits_tensor_map(d.data, d.stride * bytes_of(O));
+  }
+  static CUtensorMap map_of(const output_matrix& d) {
+    return make_tensor_map(tensor_map_type(O), d.data, d.rows, d.columns, d.stride * bytes_of(O),
+                           16, slab_columns,
+                           Line == 64 ? CU_TENSOR_MAP_SWIZZLE_64B : CU_TENSOR_MAP_SWIZZLE_128B);
   }
 
  private:
@@ -199,26 +212,32 @@ struct warp_writer {
         const int first = line + 64 * block;
         if (Blocks > 1 && tile.first_row + first >= d.rows) break;
         const float2 rows = row_factors(first);
-        wait_for_slab();
+        const std::uint32_t buffer =
+            shared + static_cast<std::uint32_t>((slab * Blocks + block) % Buffers * slab_bytes);
+        if (slab == 0 && block == 0) {
+          wait_for_slabs();
+        } else {
+          wait_for_slabs<Buffers - 1>();
+        }
 #pragma unroll
-        for (int i = 0; i < 4; ++i) {
+        for (int i = 0; i < pieces; ++i) {
           four_words words;
           scale<ScaledColumns>(sum[block], slab, i, rows, words);
-          store_words(shared, i, words);
+          store_words(buffer, i, words);
         }
-        copy_slab(*map, shared, tile.first_row + first, tile.first_column + slab * slab_columns,
+        copy_slab(*map, buffer, tile.first_row + first, tile.first_column + slab * slab_columns,
                   true);
       }
     }
   }
 
   template <bool ScaledColumns, class T>
-  __device__ void keep_slabs(const T (&sum)[N / 2], four_words (&kept)[slabs][4]) const {
+  __device__ void keep_slabs(const T (&sum)[N / 2], four_words (&kept)[slabs][pieces]) const {
     const float2 rows = row_factors(line);
 #pragma unroll
     for (int slab = 0; slab < slabs; ++slab)
 #pragma unroll
-      for (int i = 0; i < 4; ++i) scale<ScaledColumns>(sum, slab, i, rows, kept[slab][i]);
+      for (int i = 0; i < pieces; ++i) scale<ScaledColumns>(sum, slab, i, rows, kept[slab][i]);
   }
 
   /// The factors of this thread's rows in the 16 from line `first` of the tile on.
@@ -230,7 +249,7 @@ struct warp_writer {
   template <bool ScaledColumns, class T>
   __device__ void scale(const T (&sum)[N / 2], int slab, int i, float2 rows,
                         four_words& words) const {
-    constexpr int count = sums / 4;
+    constexpr int count = sums / pieces;
     float column[4];
     if constexpr (ScaledColumns) {
       const int group = slab * slab_columns + i * count / 8 * 16;
@@ -258,7 +277,7 @@ struct warp_writer {
     if constexpr (O == output::float32) {
       const std::uint32_t to = shared + place(lane() / 4, 2 * i + lane() % 4 / 2) + lane() % 2 * 8u;
       ptx::store_shared(to, __uint_as_float(w[0]), __uint_as_float(w[1]));
-      ptx::store_shared(to + 8 * 128, __uint_as_float(w[2]), __uint_as_float(w[3]));
+      ptx::store_shared(to + 8 * Line, __uint_as_float(w[2]), __uint_as_float(w[3]));
     } else {
       ptx::stmatrix_x4(shared + place(lane() % 16, 2 * i + lane() / 16), w[0], w[1], w[2], w[3]);
     }
@@ -276,8 +295,10 @@ struct warp_writer {
 
   /// Byte of the 16-byte chunk of a line in a slab; chunks are swizzled as the copy engine does,
   /// against bank conflicts.
+  template <int Bytes = Line>
   static __device__ std::uint32_t place(int line, int chunk) {
-    return static_cast<std::uint32_t>(line * 128 + ((chunk ^ (line % 8)) << 4));
+    const int swizzled = chunk ^ (Bytes == 64 ? line / 2 % 4 : line % 8);
+    return static_cast<std::uint32_t>(line * Bytes + (swizzled << 4));
   }
 
   /// 32 columns at a time as floats in shared memory; then a lane per column, row by row.
@@ -291,7 +312,7 @@ struct warp_writer {
 #pragma unroll
       for (int i = 0; i < 16; i += 2) {
         const int line = lane() / 4 + (i % 4 < 2 ? 0 : 8);
-        const std::uint32_t at = shared + place(line, 2 * (i / 4) + lane() % 4 / 2);
+        const std::uint32_t at = shared + place<128>(line, 2 * (i / 4) + lane() % 4 / 2);
         ptx::store_shared(at + lane() % 2 * 8u, static_cast<float>(sum[16 * part + i]),
                           static_cast<float>(sum[16 * part + i + 1]));
       }
@@ -300,7 +321,8 @@ struct warp_writer {
       const float bias = how.bias != nullptr && n < d.columns ? how.bias[n] : 0.0f;
 #pragma unroll 1
       for (int i = 0; i < 16 && row + i < d.rows; ++i) {
-        const float total = ptx::load_shared_float(shared + place(i, lane() / 4) + lane() % 4 * 4u);
+        const float total =
+            ptx::load_shared_float(shared + place<128>(i, lane() / 4) + lane() % 4 * 4u);
         if (n < d.columns) write_element(row + i, n, total, tile.row[first + i], factor, bias);
       }
       __syncwarp();

@@ -73,7 +73,7 @@ struct gemm_sm90 : sm90_kernel<gemm_sm90<A, B, O, Tile>, A, B, O, Tile, 1> {
       ptx::mbarrier_arrive(factors.ring().empty(0));
       factors_parity ^= 1;
     }
-    writer::wait_for_slab();
+    writer::wait_for_slabs();
     // The turn that is left over.
     if (tile.count() % 2 == group) ptx::named_barrier_wait(my_turn, Tile::multiplying_threads);
   }

@@ -27,7 +27,7 @@ struct gemm_sm90_wide : sm90_kernel<gemm_sm90_wide<A, B, O, Tile>, A, B, O, Tile
   struct kept_outputs {
     static constexpr bool possible = bytes_of(O) == 2;
     static constexpr int slabs = possible ? writer::slabs : 0;
-    typename writer::four_words words[possible ? writer::slabs : 1][4] = {};
+    typename writer::four_words words[possible ? writer::slabs : 1][writer::pieces] = {};
     int row = 0, column = 0;
     bool any = false;
 
@@ -96,7 +96,7 @@ struct gemm_sm90_wide : sm90_kernel<gemm_sm90_wide<A, B, O, Tile>, A, B, O, Tile
     }
 #pragma unroll
     for (int i = 0; i < kept_outputs::slabs; ++i) kept.store(p, slab, i);
-    writer::wait_for_slab();
+    writer::wait_for_slabs();
   }
 };
 

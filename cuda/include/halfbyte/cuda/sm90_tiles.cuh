@@ -124,14 +124,21 @@ inline __device__ Writer make_writer(const sm90_arguments& p, const State& state
   return {p.how, p.d, p.writes_slabs ? &p.map_d : nullptr, slab, state.factors, line};
 }
 
+/// What `load_tiles` brings besides the operands, at the start of a round of steps: nothing.
+struct operands_only {
+  __device__ std::uint32_t bytes() const { return 0; }
+  __device__ void load(int, int, int, std::uint32_t) const {}
+};
+
 /// The loading thread: for each step, waits until the stage is free, then fetches A's and B's rows.
-/// A tile's steps are filled up to whole rounds of `Round` by steps that bring nothing.
+/// A tile's steps are filled up to whole rounds of `Round` by steps that bring nothing. `also`
+/// brings more at the start of each round.
 ///
 /// The next kernel may start when all has been fetched, not before: blocks that come one by one, as
 /// multiprocessors fall idle, lie in disorder, and neighbours no longer share what they read.
-template <class Tile, int Round = 1>
+template <class Tile, int Round, class Also = operands_only>
 inline __device__ void load_tiles(const sm90_arguments& p, const typename Tile::ring& ring,
-                                  std::uint32_t ring_memory, int k_elements) {
+                                  std::uint32_t ring_memory, int k_elements, Also also = {}) {
   // A's rows of the band are needed again for every column of tiles, B's only once in a band.
   constexpr ptx::keep keep_a = ptx::keep::long_time, keep_b = ptx::keep::normal;
   typename Tile::position at;
@@ -141,7 +148,9 @@ inline __device__ void load_tiles(const sm90_arguments& p, const typename Tile::
       const std::uint32_t full = ring.full(at.stage);
       const std::uint32_t a =
           ring_memory + static_cast<std::uint32_t>(at.stage * Tile::stage_bytes);
-      ptx::mbarrier_arrive_expect_tx(full, Tile::stage_bytes);
+      const bool starts_round = k % Round == 0;
+      ptx::mbarrier_arrive_expect_tx(full, Tile::stage_bytes + (starts_round ? also.bytes() : 0));
+      if (starts_round) also.load(tile.row, tile.column, k, full);
       ptx::tma_load(a, p.map_a, k * k_elements, tile.row, full, keep_a);
       ptx::tma_load(a + Tile::a_bytes, p.map_b, k * k_elements, tile.column, full, keep_b);
       at.advance();
@@ -157,7 +166,7 @@ inline __device__ void load_tiles(const sm90_arguments& p, const typename Tile::
 
 /// Tensor maps and the order of tiles for D = A · Bᵀ. `band` tiles along M stay together;
 /// 0: 1024 rows.
-template <class Tile, output O>
+template <class Tile, class Writer>
 sm90_arguments make_sm90_arguments(element kind_a, const operand_matrix& a, element kind_b,
                                    const operand_matrix& b, const output_matrix& d,
                                    const epilogue& how, int band) {
@@ -168,11 +177,8 @@ sm90_arguments make_sm90_arguments(element kind_a, const operand_matrix& a, elem
                             b.stride_bytes, Tile::n);
   p.how = how;
   p.d = d;
-  p.writes_slabs =
-      how.bias == nullptr && !how.accumulate && fits_tensor_map(d.data, d.stride * bytes_of(O));
-  if (p.writes_slabs)
-    p.map_d = make_tensor_map(tensor_map_type(O), bytes_of(O), d.data, d.rows, d.columns,
-                              d.stride * bytes_of(O), 16);
+  p.writes_slabs = how.bias == nullptr && !how.accumulate && Writer::fits(d);
+  if (p.writes_slabs) p.map_d = Writer::map_of(d);
   p.order.tiles_m = (d.rows + Tile::m - 1) / Tile::m;
   p.order.tiles_n = (d.columns + Tile::n - 1) / Tile::n;
   p.order.band = band != 0 ? band : 1024 / Tile::m;
@@ -235,7 +241,7 @@ struct sm90_kernel {
   static void launch(const operand_matrix& a, const operand_matrix& b, const output_matrix& d,
                      const epilogue& how, cudaStream_t stream, int band = 0) {
     prepare_kernel<Kernel>();
-    launch_on_tiles<Kernel>(make_sm90_arguments<Tile, O>(A, a, B, b, d, how, band), stream);
+    launch_on_tiles<Kernel>(make_sm90_arguments<Tile, writer>(A, a, B, b, d, how, band), stream);
   }
 };
 

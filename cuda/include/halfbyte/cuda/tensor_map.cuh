@@ -28,10 +28,10 @@ inline bool fits_tensor_map(const void* data, std::ptrdiff_t stride_bytes) {
 }
 
 /// Tells the copy engine of a row-major matrix, read or written in boxes of `box_rows` rows of
-/// 128 bytes, swizzled in shared memory. What lies outside reads as zero and is not written.
-inline CUtensorMap make_tensor_map(CUtensorMapDataType type, int element_bytes, const void* data,
-                                   std::int64_t rows, std::int64_t columns,
-                                   std::int64_t stride_bytes, int box_rows) {
+/// `box_columns`. What lies outside reads as zero and is not written.
+inline CUtensorMap make_tensor_map(CUtensorMapDataType type, const void* data, std::int64_t rows,
+                                   std::int64_t columns, std::int64_t stride_bytes, int box_rows,
+                                   int box_columns, CUtensorMapSwizzle swizzle) {
   static const auto encode = [] {
     void* function = nullptr;
     cudaDriverEntryPointQueryResult found{};
@@ -43,20 +43,28 @@ inline CUtensorMap make_tensor_map(CUtensorMapDataType type, int element_bytes, 
   }();
   const cuuint64_t extent[2] = {static_cast<cuuint64_t>(columns), static_cast<cuuint64_t>(rows)};
   const cuuint64_t stride[1] = {static_cast<cuuint64_t>(stride_bytes)};
-  const cuuint32_t box[2] = {static_cast<cuuint32_t>(128 / element_bytes),
+  const cuuint32_t box[2] = {static_cast<cuuint32_t>(box_columns),
                              static_cast<cuuint32_t>(box_rows)};
   const cuuint32_t step[2] = {1, 1};
   CUtensorMap map;
   const CUresult status =
       encode(&map, type, 2, const_cast<void*>(data), extent, stride, box, step,
-             CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
-             CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+             CU_TENSOR_MAP_INTERLEAVE_NONE, swizzle, CU_TENSOR_MAP_L2_PROMOTION_L2_256B,
+             CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
   if (status != CUDA_SUCCESS)
     throw std::invalid_argument("tensor map of " + std::to_string(rows) + " x " +
                                 std::to_string(columns) + ", stride " +
                                 std::to_string(stride_bytes) + " bytes: driver error " +
                                 std::to_string(static_cast<int>(status)));
   return map;
+}
+
+/// The same in boxes of rows of 128 bytes, swizzled in shared memory.
+inline CUtensorMap make_tensor_map(CUtensorMapDataType type, int element_bytes, const void* data,
+                                   std::int64_t rows, std::int64_t columns,
+                                   std::int64_t stride_bytes, int box_rows) {
+  return make_tensor_map(type, data, rows, columns, stride_bytes, box_rows, 128 / element_bytes,
+                         CU_TENSOR_MAP_SWIZZLE_128B);
 }
 
 }  // namespace halfbyte::cuda
