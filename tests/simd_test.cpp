@@ -250,6 +250,29 @@ TEST_CASE("matrices of doubles, some of them between two floats") {
   compare<hb::mxfp8_e4m3, double>(hb::nearest_even{}, hb::ceil_pow2{});
 }
 
+TEST_CASE("doubles beyond the exponents of floats, and beside them") {
+  std::mt19937_64 random(5);
+  std::vector<double> x(64 * 96);
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    const int row = static_cast<int>(i / 96);  // 32 of any exponent, 32 around an end of those
+    const int exponent = row < 32 ? static_cast<int>(random() % 2100) - 1074
+                                  : (row < 48 ? 128 : -126) + static_cast<int>(random() % 8) - 4;
+    x[i] = std::ldexp(1 + static_cast<double>(random() >> 12) * 0x1p-52, exponent);
+    if (random() % 2 == 0) x[i] = -x[i];
+    if (random() % 40 == 0) x[i] = 0;
+    if (random() % 2000 == 0) x[i] = std::numeric_limits<double>::infinity();
+  }
+  const hb::matrix_view<const double> view{x.data(), 64, 96};
+  hb::detail::active_instruction_set() = hb::detail::instruction_set::scalar;
+  const auto expected = hb::quantize<hb::mxfp4>(view);
+  const auto expected_up = hb::quantize<hb::mxfp8_e4m3>(view, hb::upward{}, hb::nearest_pow2{});
+  for_each_instruction_set([&](const char* set) {
+    INFO("vectors ", std::string(set));
+    CHECK(hb::quantize<hb::mxfp4>(view) == expected);
+    CHECK(hb::quantize<hb::mxfp8_e4m3>(view, hb::upward{}, hb::nearest_pow2{}) == expected_up);
+  });
+}
+
 TEST_CASE("numbers of a quantized matrix beyond the normal floats") {
   // Every scale pattern, tensor scales that leave the normal range, every element.
   for (const float tensor_scale : {1.0f, 0x1.234568p-3f, 0x1p-140f, 0x1.fffffep127f}) {
