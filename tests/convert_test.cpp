@@ -156,6 +156,22 @@ TEST_CASE("bfloat16, float16 and double are rounded once") {
   compare<hb::float16>(wide, hb::nearest_even{}, hb::to_special{});
 }
 
+TEST_CASE("every number of float16") {
+  std::vector<hb::minifloat<hb::float16>> x;
+  for (std::uint32_t p = 0; p < 65536; ++p) {
+    x.push_back(hb::minifloat<hb::float16>::from_pattern(p));
+  }
+  compare_policies<hb::e4m3>(x);
+  compare_policies<hb::e5m2>(x);
+  compare_policies<hb::e2m1>(x);
+  compare<hb::e2m1>(x, hb::to_odd{}, hb::saturate_finite{});
+  compare<hb::e3m2>(x, hb::downward{}, hb::saturate{});
+  compare<hb::e5m2>(x, hb::to_odd{}, hb::saturate_finite{});
+  compare<hb::e3m4>(x, hb::nearest_away{}, hb::to_special{});
+  compare<hb::e4m3fnuz>(x, hb::nearest_even{}, hb::to_special{});
+  compare<hb::e5m2fnuz>(x, hb::nearest_toward_zero{}, hb::to_special{});
+}
+
 TEST_CASE("decoding a row gives what the scalar decode gives, for every pattern") {
   const auto check = [](auto tag) {
     constexpr hb::format F = decltype(tag)::layout;

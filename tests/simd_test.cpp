@@ -245,6 +245,34 @@ TEST_CASE("bfloat16 and float16 matrices") {
   compare<hb::nvfp4, hb::minifloat<hb::float16>>();
 }
 
+TEST_CASE("float16 blocks of every size, subnormal numbers too") {
+  using number = hb::minifloat<hb::float16>;
+  std::vector<number> x;
+  std::mt19937_64 random(6);
+  for (std::uint32_t top = 0; top < 32 * 32; ++top) {  // blocks below one exponent field, in order
+    for (int i = 0; i < 32; ++i) {
+      const auto bits = static_cast<std::uint32_t>(random());
+      const std::uint32_t most = (top / 32 + 1) << 10;
+      x.push_back(number::from_pattern((bits >> 16 & 0x8000) | (bits & 0x7fff) % most));
+    }
+  }
+  const hb::matrix_view<const number> view{x.data(), 64, 512};
+  hb::detail::active_instruction_set() = hb::detail::instruction_set::scalar;
+  const auto fp4 = hb::quantize<hb::mxfp4>(view);
+  const auto fp4_up = hb::quantize<hb::mxfp4>(view, hb::upward{}, hb::ceil_pow2{});
+  const auto e4m3 = hb::quantize<hb::mxfp8_e4m3>(view);
+  const auto e5m2 = hb::quantize<hb::mxfp8_e5m2>(view, hb::downward{});
+  const auto e2m3 = hb::quantize<hb::mxfp6_e2m3>(view);
+  for_each_instruction_set([&](const char* set) {
+    INFO("vectors ", std::string(set));
+    CHECK(hb::quantize<hb::mxfp4>(view) == fp4);
+    CHECK(hb::quantize<hb::mxfp4>(view, hb::upward{}, hb::ceil_pow2{}) == fp4_up);
+    CHECK(hb::quantize<hb::mxfp8_e4m3>(view) == e4m3);
+    CHECK(hb::quantize<hb::mxfp8_e5m2>(view, hb::downward{}) == e5m2);
+    CHECK(hb::quantize<hb::mxfp6_e2m3>(view) == e2m3);
+  });
+}
+
 TEST_CASE("matrices of doubles, some of them between two floats") {
   compare<hb::mxfp4, double>();
   compare<hb::mxfp8_e4m3, double>(hb::nearest_even{}, hb::ceil_pow2{});

@@ -83,10 +83,12 @@ inline constexpr bool vector_encode =
 
 /// Where numbers go from one pattern of e2m1 to the next, as bits of floats: the pattern of x / d
 /// is how many of the first seven |x| is above.
-struct e2m1_steps {
-  std::uint32_t below[8];   ///< of the patterns 1 to 7
-  std::uint32_t passed[8];  ///< the same where numbers go up as soon as they leave the one below
+template <class Bits>
+struct steps_in {
+  Bits below[8];   ///< of the patterns 1 to 7
+  Bits passed[8];  ///< the same where numbers go up as soon as they leave the one below
 };
+using e2m1_steps = steps_in<std::uint32_t>;
 
 /// Policies for which the pattern of a number over another is found by comparing, see e2m1_steps.
 template <class Rounding>
@@ -119,6 +121,21 @@ constexpr e2m1_steps steps_at(const unpacked& by) {
       // zero for one of zeros.
       steps.passed[c - 1] = c > 1 ? float_below(quarters[c - 1], by, false) : 1;
     }
+  }
+  return steps;
+}
+
+/// The bits of a normal float as those of bfloat16 or float16, by their `Mantissa` bits.
+template <int Mantissa>
+constexpr std::uint16_t short_bits(std::uint32_t x) {
+  return static_cast<std::uint16_t>((x - (Mantissa == 10 ? 112u << 23 : 0)) >> (23 - Mantissa));
+}
+template <int Mantissa>
+constexpr steps_in<std::uint16_t> short_steps(const e2m1_steps& x) {
+  steps_in<std::uint16_t> steps{};
+  for (int c = 0; c < 7; ++c) {
+    steps.below[c] = short_bits<Mantissa>(x.below[c]);
+    steps.passed[c] = c > 0 ? short_bits<Mantissa>(x.passed[c]) : std::uint16_t{1};
   }
   return steps;
 }
