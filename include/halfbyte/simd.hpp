@@ -107,6 +107,7 @@ namespace halfbyte::detail::baseline {
 #include <halfbyte/simd/hadamard.inc>
 #include <halfbyte/simd/product.inc>
 #include <halfbyte/simd/pairs.inc>
+#include <halfbyte/simd/nearest.inc>
 #include <halfbyte/simd/scale.inc>
 #include <halfbyte/simd/block.inc>
 // clang-format on
@@ -135,6 +136,7 @@ namespace halfbyte::detail::avx2 {
 #include <halfbyte/simd/hadamard.inc>
 #include <halfbyte/simd/product.inc>
 #include <halfbyte/simd/pairs.inc>
+#include <halfbyte/simd/nearest.inc>
 #include <halfbyte/simd/scale.inc>
 #include <halfbyte/simd/block.inc>
 // clang-format on
