@@ -93,6 +93,47 @@ TEST_CASE("every rounding policy and every overflow policy goes through vectors 
   compare<hb::e2m1>(x, hb::stochastic_unbiased<8>{1, 2}, hb::saturate{});
 }
 
+namespace {
+
+/// Doubles in and beside what F can tell apart: its numbers, the middles of two of them and quarters
+/// beside those, one and many units in the last place away; every exponent; infinities and NaNs.
+template <hb::format F>
+std::vector<double> critical_doubles() {
+  std::vector<double> x;
+  const auto add = [&](std::uint64_t bits) {
+    for (const std::uint64_t away : {0ull, 1ull, 1ull << 28, 1ull << 29, 1ull << 32, 1ull << 33}) {
+      for (const std::uint64_t near : {bits + away, bits - away}) {
+        x.push_back(hb::bit_cast<double>(near));
+        x.push_back(hb::bit_cast<double>(near ^ (1ull << 63)));
+      }
+    }
+  };
+  for (std::uint32_t p = 0; p <= F.max_pattern(); p += F.bits() > 8 ? 31 : 1) {
+    const double v = hb::decode<F>(p);
+    const double next = p < F.max_pattern() ? hb::decode<F>(p + 1) : 2 * v - hb::decode<F>(p - 1);
+    for (int quarter = 0; quarter < 4; ++quarter) {
+      add(hb::bit_cast<std::uint64_t>(v + (next - v) * quarter / 4));
+    }
+  }
+  for (std::uint64_t exponent = 0; exponent < 2048; ++exponent) add(exponent << 52);
+  while (x.size() % 67 != 0) x.push_back(0);
+  return x;
+}
+
+}  // namespace
+
+TEST_CASE("doubles at and beside every boundary are rounded once") {
+  compare_policies<hb::e4m3>(critical_doubles<hb::e4m3>());
+  compare_policies<hb::e2m1>(critical_doubles<hb::e2m1>());
+  const auto x = critical_doubles<hb::e5m2>();
+  compare<hb::e5m2>(x, hb::to_odd{}, hb::to_special{});
+  compare<hb::e5m2>(x, hb::downward{}, hb::saturate_finite{});
+  compare<hb::e5m2>(x, hb::stochastic<16>{1, 2}, hb::to_special{});
+  compare<hb::e5m2>(x, hb::stochastic_unbiased<16>{1, 2}, hb::saturate{});
+  compare<hb::int8>(critical_doubles<hb::int8>(), hb::nearest_even{}, hb::saturate{});
+  compare<hb::float16>(critical_doubles<hb::float16>(), hb::nearest_away{}, hb::to_special{});
+}
+
 TEST_CASE("bfloat16, float16 and double are rounded once") {
   const auto x = numbers(67 * 32, 3);
   std::vector<hb::minifloat<hb::bfloat16>> bf16;
@@ -113,6 +154,22 @@ TEST_CASE("bfloat16, float16 and double are rounded once") {
   compare<hb::e2m1>(wide, hb::nearest_even{}, hb::saturate{});
   compare<hb::e2m1>(wide, hb::stochastic<>{1, 2}, hb::saturate{});
   compare<hb::float16>(wide, hb::nearest_even{}, hb::to_special{});
+}
+
+TEST_CASE("every number of float16") {
+  std::vector<hb::minifloat<hb::float16>> x;
+  for (std::uint32_t p = 0; p < 65536; ++p) {
+    x.push_back(hb::minifloat<hb::float16>::from_pattern(p));
+  }
+  compare_policies<hb::e4m3>(x);
+  compare_policies<hb::e5m2>(x);
+  compare_policies<hb::e2m1>(x);
+  compare<hb::e2m1>(x, hb::to_odd{}, hb::saturate_finite{});
+  compare<hb::e3m2>(x, hb::downward{}, hb::saturate{});
+  compare<hb::e5m2>(x, hb::to_odd{}, hb::saturate_finite{});
+  compare<hb::e3m4>(x, hb::nearest_away{}, hb::to_special{});
+  compare<hb::e4m3fnuz>(x, hb::nearest_even{}, hb::to_special{});
+  compare<hb::e5m2fnuz>(x, hb::nearest_toward_zero{}, hb::to_special{});
 }
 
 TEST_CASE("decoding a row gives what the scalar decode gives, for every pattern") {

@@ -1,7 +1,5 @@
 // Matrices in vectors give the bytes of the scalar loops over blocks, in every instruction set.
 
-#include <doctest/doctest.h>
-
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -11,6 +9,8 @@
 #include <string>
 #include <utility>
 #include <vector>
+
+#include <doctest/doctest.h>
 
 #include <halfbyte/minifloat.hpp>
 #include <halfbyte/quantize.hpp>
@@ -90,8 +90,8 @@ struct results {
 template <hb::block_format B, class T = float, class Rounding = hb::nearest_even,
           class Scale = hb::default_scale<B>>
 void compare(const Rounding& rounding = {}, const Scale& rule = {}) {
-  const std::pair<std::ptrdiff_t, std::ptrdiff_t> sizes[] = {
-      {1, 1}, {1, 7}, {3, 33}, {37, 160}, {18, 515}, {70, 16}};
+  const std::pair<std::ptrdiff_t, std::ptrdiff_t> sizes[] = {{1, 1},    {1, 7},    {3, 33},
+                                                             {37, 160}, {18, 515}, {70, 16}};
   for (const kind what : {kind::normal, kind::ties, kind::ranges, kind::special}) {
     for (const auto& size : sizes) {
       const std::ptrdiff_t rows = size.first, cols = size.second;
@@ -154,6 +154,13 @@ TEST_CASE("e2m1 away from nearest, by the steps of each scale") {
   compare<hb::nvfp4_2d>(hb::nearest_toward_zero{});
 }
 
+namespace {
+
+/// Blocks of more than one row whose scales are powers of two.
+constexpr hb::block_format two_rows{hb::e2m1, hb::ue8m0, 2, 32, false};
+
+}  // namespace
+
 TEST_CASE("rules that look at the whole block") {
   compare<hb::nvfp4>(hb::nearest_even{}, hb::four_over_six{});
   compare<hb::nvfp4>(hb::stochastic<8>{1, 2}, hb::mean_square_search{});
@@ -162,6 +169,78 @@ TEST_CASE("rules that look at the whole block") {
   compare<hb::mxfp4>(hb::nearest_even{}, hb::rms_clip{});
   compare<hb::mxfp8_e4m3>(hb::nearest_even{}, hb::rms_clip{1.0f, 0.4f});
   compare<hb::nvfp4>(hb::nearest_even{}, hb::rms_clip{});
+  compare<two_rows>(hb::nearest_even{}, hb::mean_square_search{});
+  compare<two_rows>(hb::nearest_even{}, hb::rms_clip{});
+}
+
+TEST_CASE("rules that look at whole blocks of halves") {
+  using bfloat16 = hb::minifloat<hb::bfloat16>;
+  using float16 = hb::minifloat<hb::float16>;
+  compare<hb::nvfp4, bfloat16>(hb::nearest_even{}, hb::mean_square_search{});
+  compare<hb::nvfp4, float16>(hb::nearest_even{}, hb::four_over_six{});
+  compare<hb::mxfp4, float16>(hb::nearest_even{}, hb::mean_square_search{});
+  compare<hb::mxfp4, bfloat16>(hb::nearest_even{}, hb::rms_clip{});
+}
+
+namespace {
+
+/// Blocks on the way to where `rule` changes its mind, from both sides, the last of them a float
+/// apart: errors of candidates that are all but equal.
+template <hb::block_format B, class Scale>
+std::vector<float> blocks_at_changes(const Scale& rule, const hb::quantize_options& options) {
+  constexpr std::size_t n = B.rows * B.cols;
+  const auto scale = [&](const std::vector<float>& x) {
+    const hb::matrix_view<const float> view{x.data(), B.rows, B.cols};
+    return hb::quantize<B>(view, hb::nearest_even{}, rule, options).scales()[0];
+  };
+  hb::detail::active_instruction_set() = hb::detail::instruction_set::scalar;
+  std::vector<float> blocks;
+  for (std::uint64_t seed = 0; seed < 60; ++seed) {
+    std::vector<float> a = numbers(kind::normal, n, 2 * seed);
+    std::vector<float> b = numbers(seed % 4 == 0 ? kind::ties : kind::normal, n, 2 * seed + 1);
+    blocks.insert(blocks.end(), a.begin(), a.end());
+    const auto of_a = scale(a);
+    if (of_a == scale(b)) continue;
+    for (int step = 0; step < 26; ++step) {
+      std::vector<float> between(n);
+      for (std::size_t i = 0; i < n; ++i) between[i] = (a[i] + b[i]) / 2;
+      blocks.insert(blocks.end(), between.begin(), between.end());
+      (scale(between) == of_a ? a : b) = between;
+    }
+  }
+  return blocks;
+}
+
+template <hb::block_format B, class Scale>
+void compare_at_changes(const Scale& rule) {
+  // With the first of these the largest scale is a candidate, with the last subnormal ones are.
+  for (const float tensor_scale : {0x1.dp-11f, 0x1.8p-10f, 0x1.234568p-3f, 0x1.4p5f}) {
+    hb::quantize_options options;
+    options.tensor_scale = tensor_scale;
+    const auto x = blocks_at_changes<B>(rule, options);
+    const auto rows = static_cast<std::ptrdiff_t>(x.size()) / B.cols;
+    const hb::matrix_view<const float> view{x.data(), rows, B.cols};
+    hb::detail::active_instruction_set() = hb::detail::instruction_set::scalar;
+    const auto expected = hb::quantize<B>(view, hb::nearest_even{}, rule, options);
+    for_each_instruction_set([&](const char* set) {
+      INFO("vectors ", std::string(set), ", tensor scale ", tensor_scale, ", ", rows, " rows");
+      CHECK(hb::quantize<B>(view, hb::nearest_even{}, rule, options) == expected);
+    });
+    if (!B.tensor_scale) break;
+  }
+}
+
+}  // namespace
+
+TEST_CASE("blocks next to where rules change their minds") {
+  compare_at_changes<hb::nvfp4>(hb::four_over_six{});
+  compare_at_changes<hb::nvfp4>(hb::mean_square_search{});
+  compare_at_changes<hb::nvfp4_2d>(hb::mean_square_search{});
+  compare_at_changes<hb::mxfp4>(hb::mean_square_search{});
+  compare_at_changes<hb::mxfp4>(hb::rms_clip{});
+  for (const float multiplier : {0.0f, -1.0f, 1e-30f, 1e30f}) {
+    compare_at_changes<hb::mxfp4>(hb::rms_clip{multiplier});
+  }
 }
 
 TEST_CASE("float products that are rounded before they are encoded") {
@@ -193,7 +272,8 @@ void compare_at_steps(float tensor_scale, const Rounding& rounding, const Scale&
     }
     for (std::size_t i = 0; i < numbers.size(); i += 15) {  // 8 blocks
       x.push_back(-6 * by);
-      for (std::size_t k = 0; k < 15; ++k) x.push_back(k % 2 == 0 ? numbers[i + k] : -numbers[i + k]);
+      for (std::size_t k = 0; k < 15; ++k)
+        x.push_back(k % 2 == 0 ? numbers[i + k] : -numbers[i + k]);
     }
   }
   const auto rows = static_cast<std::ptrdiff_t>(x.size()) / 128;
@@ -217,6 +297,7 @@ TEST_CASE("numbers next to where patterns change") {
     compare_at_steps(tensor_scale, hb::upward{}, hb::absmax{});
     compare_at_steps(tensor_scale, hb::to_odd{}, hb::absmax{});
     compare_at_steps(tensor_scale, hb::nearest_even{}, hb::four_over_six{});
+    compare_at_steps(tensor_scale, hb::nearest_even{}, hb::mean_square_search{});
     compare_at_steps(tensor_scale, hb::nearest_even{}, hb::nvfp4_te{});
   }
 }
@@ -245,9 +326,60 @@ TEST_CASE("bfloat16 and float16 matrices") {
   compare<hb::nvfp4, hb::minifloat<hb::float16>>();
 }
 
+TEST_CASE("float16 blocks of every size, subnormal numbers too") {
+  using number = hb::minifloat<hb::float16>;
+  std::vector<number> x;
+  std::mt19937_64 random(6);
+  for (std::uint32_t top = 0; top < 32 * 32; ++top) {  // blocks below one exponent field, in order
+    for (int i = 0; i < 32; ++i) {
+      const auto bits = static_cast<std::uint32_t>(random());
+      const std::uint32_t most = (top / 32 + 1) << 10;
+      x.push_back(number::from_pattern((bits >> 16 & 0x8000) | (bits & 0x7fff) % most));
+    }
+  }
+  const hb::matrix_view<const number> view{x.data(), 64, 512};
+  hb::detail::active_instruction_set() = hb::detail::instruction_set::scalar;
+  const auto fp4 = hb::quantize<hb::mxfp4>(view);
+  const auto fp4_up = hb::quantize<hb::mxfp4>(view, hb::upward{}, hb::ceil_pow2{});
+  const auto e4m3 = hb::quantize<hb::mxfp8_e4m3>(view);
+  const auto e5m2 = hb::quantize<hb::mxfp8_e5m2>(view, hb::downward{});
+  const auto e2m3 = hb::quantize<hb::mxfp6_e2m3>(view);
+  for_each_instruction_set([&](const char* set) {
+    INFO("vectors ", std::string(set));
+    CHECK(hb::quantize<hb::mxfp4>(view) == fp4);
+    CHECK(hb::quantize<hb::mxfp4>(view, hb::upward{}, hb::ceil_pow2{}) == fp4_up);
+    CHECK(hb::quantize<hb::mxfp8_e4m3>(view) == e4m3);
+    CHECK(hb::quantize<hb::mxfp8_e5m2>(view, hb::downward{}) == e5m2);
+    CHECK(hb::quantize<hb::mxfp6_e2m3>(view) == e2m3);
+  });
+}
+
 TEST_CASE("matrices of doubles, some of them between two floats") {
   compare<hb::mxfp4, double>();
   compare<hb::mxfp8_e4m3, double>(hb::nearest_even{}, hb::ceil_pow2{});
+}
+
+TEST_CASE("doubles beyond the exponents of floats, and beside them") {
+  std::mt19937_64 random(5);
+  std::vector<double> x(64 * 96);
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    const int row = static_cast<int>(i / 96);  // 32 of any exponent, 32 around an end of those
+    const int exponent = row < 32 ? static_cast<int>(random() % 2100) - 1074
+                                  : (row < 48 ? 128 : -126) + static_cast<int>(random() % 8) - 4;
+    x[i] = std::ldexp(1 + static_cast<double>(random() >> 12) * 0x1p-52, exponent);
+    if (random() % 2 == 0) x[i] = -x[i];
+    if (random() % 40 == 0) x[i] = 0;
+    if (random() % 2000 == 0) x[i] = std::numeric_limits<double>::infinity();
+  }
+  const hb::matrix_view<const double> view{x.data(), 64, 96};
+  hb::detail::active_instruction_set() = hb::detail::instruction_set::scalar;
+  const auto expected = hb::quantize<hb::mxfp4>(view);
+  const auto expected_up = hb::quantize<hb::mxfp8_e4m3>(view, hb::upward{}, hb::nearest_pow2{});
+  for_each_instruction_set([&](const char* set) {
+    INFO("vectors ", std::string(set));
+    CHECK(hb::quantize<hb::mxfp4>(view) == expected);
+    CHECK(hb::quantize<hb::mxfp8_e4m3>(view, hb::upward{}, hb::nearest_pow2{}) == expected_up);
+  });
 }
 
 TEST_CASE("numbers of a quantized matrix beyond the normal floats") {

@@ -42,20 +42,6 @@ void encode(matrix_view<T> x, std::uint8_t* out, Rounding rounding = {}, Overflo
         return;
       }
     }
-    if constexpr (std::is_same_v<number, double> && detail::through_odd_float<F, Rounding> &&
-                  detail::vector_encode<F, float, Rounding, Overflow>) {
-      if (detail::with_kernels([&](auto kernels) {
-            float odd[detail::chunk];
-            for (std::ptrdiff_t k = 0; k < n; k += detail::chunk) {
-              const auto part = smaller<std::ptrdiff_t>(detail::chunk, n - k);
-              for (std::ptrdiff_t l = 0; l < part; ++l) odd[l] = detail::odd_float(from[k + l]);
-              kernels.template encode<f, Overflow>(odd, part, to + k * f.bits() / 8, rounding,
-                                                   index + static_cast<std::uint64_t>(k));
-            }
-          })) {
-        return;
-      }
-    }
     const auto bytes = static_cast<std::ptrdiff_t>(packed_bytes(F, n));
     for (std::ptrdiff_t k = 0; k < bytes; ++k) to[k] = 0;
     for (std::ptrdiff_t k = 0; k < n; ++k) {

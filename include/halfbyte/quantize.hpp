@@ -112,22 +112,6 @@ tensor_scaling scale_matrix(matrix_view<const T> x, const Scale& rule,
   }
 }
 
-/// The numbers of x as odd floats; false if one of them is neither zero nor far from the ends of
-/// the exponents of floats.
-inline bool odd_floats(matrix_view<const double> x, std::vector<float>& out) {
-  out.resize(static_cast<std::size_t>(x.rows * x.cols));
-  float* to = out.data();
-  for (std::ptrdiff_t i = 0; i < x.rows; ++i) {
-    for (std::ptrdiff_t j = 0; j < x.cols; ++j) {
-      const std::uint64_t magnitude = bit_cast<std::uint64_t>(x(i, j)) & low_mask(63);
-      const bool near = magnitude - (std::uint64_t{1023 - 120} << 52) < std::uint64_t{240} << 52;
-      if (!near && magnitude != 0) return false;
-      *to++ = odd_float(x(i, j));
-    }
-  }
-  return true;
-}
-
 /// Quantizes the blocks of x, whose first is at (`i`, `j`) of the grid of blocks.
 template <block_format B, class T, class Rounding, class Scale>
 void quantize_strip(matrix_view<const T> x, quantized_view<B, std::uint8_t> out, std::ptrdiff_t i,
@@ -138,15 +122,6 @@ void quantize_strip(matrix_view<const T> x, quantized_view<B, std::uint8_t> out,
       kernels.template quantize<block_format(B)>(x, out, i, j, plan, rounding, rule, index);
     };
     if (plan.possible_here() && with_kernels(run)) return;
-  }
-  if constexpr (std::is_same_v<T, double> &&
-                block_plan<B>::template through_floats<Rounding, Scale>()) {
-    std::vector<float> odd;
-    const auto run = [&](auto kernels) {
-      const matrix_view<const float> floats{odd.data(), x.rows, x.cols};
-      kernels.template quantize<block_format(B)>(floats, out, i, j, plan, rounding, rule, index);
-    };
-    if (odd_floats(x, odd) && with_kernels(run)) return;
   }
   const std::ptrdiff_t r = B.block_rows(out.rows), c = B.block_cols(out.cols);
   for (std::ptrdiff_t a = 0; a * r < x.rows; ++a) {

@@ -21,9 +21,10 @@
 
 // Vectors for the loops over rows and matrices, chosen when the program runs.
 //
-// simd/<set>.inc has the words of one instruction set; simd/encode.inc, decode.inc and block.inc
-// have the algorithms, written once and read once for each set, in a namespace and with compiler
-// options of its own. Their bytes are those of the scalar functions: rounding is integer code.
+// simd/<set>.inc has the words of one instruction set; simd/load.inc, encode.inc, decode.inc and
+// block.inc have the algorithms, written once and read once for each set, in a namespace and with
+// compiler options of its own. Their bytes are those of the scalar functions: rounding is integer
+// code.
 //
 // The words are inlined wherever they are used: only what comes after them has a level of
 // optimization, since each function that has one takes longer to compile. That of x86-64's baseline
@@ -93,6 +94,7 @@ inline pairs& active_pairs() {
 namespace halfbyte::detail::baseline {
 // clang-format off
 #include <halfbyte/simd/baseline.inc>
+#include <halfbyte/simd/load.inc>
 #if defined(__clang__)
 #elif defined(__x86_64__)
 #pragma GCC optimize("O1")
@@ -105,6 +107,7 @@ namespace halfbyte::detail::baseline {
 #include <halfbyte/simd/hadamard.inc>
 #include <halfbyte/simd/product.inc>
 #include <halfbyte/simd/pairs.inc>
+#include <halfbyte/simd/nearest.inc>
 #include <halfbyte/simd/scale.inc>
 #include <halfbyte/simd/block.inc>
 // clang-format on
@@ -123,6 +126,7 @@ namespace halfbyte::detail::baseline {
 namespace halfbyte::detail::avx2 {
 // clang-format off
 #include <halfbyte/simd/avx2.inc>
+#include <halfbyte/simd/load.inc>
 #if !defined(__clang__)
 #pragma GCC optimize("O3")
 #endif
@@ -132,6 +136,7 @@ namespace halfbyte::detail::avx2 {
 #include <halfbyte/simd/hadamard.inc>
 #include <halfbyte/simd/product.inc>
 #include <halfbyte/simd/pairs.inc>
+#include <halfbyte/simd/nearest.inc>
 #include <halfbyte/simd/scale.inc>
 #include <halfbyte/simd/block.inc>
 // clang-format on
@@ -149,6 +154,7 @@ namespace halfbyte::detail::avx2 {
 namespace halfbyte::detail::avx512 {
 // clang-format off
 #include <halfbyte/simd/avx512.inc>
+#include <halfbyte/simd/load.inc>
 #if !defined(__clang__)
 #pragma GCC optimize("O3")
 #endif

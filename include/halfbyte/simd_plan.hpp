@@ -36,16 +36,17 @@ struct rounding_traits {
   static constexpr bool known = directed || nearest || std::is_same_v<Rounding, toward_zero>;
   static constexpr int bits = 0;  ///< random bits drawn
   static constexpr bool unbiased = false;
+  static constexpr int places = 0;  ///< looked at for them
 };
 template <int Bits>
 struct rounding_traits<stochastic<Bits>> {
   static constexpr bool directed = false, nearest = false, known = true, unbiased = false;
-  static constexpr int bits = Bits;
+  static constexpr int bits = Bits, places = Bits;
 };
 template <int Bits>
 struct rounding_traits<stochastic_unbiased<Bits>> {
   static constexpr bool directed = false, nearest = false, known = true, unbiased = true;
-  static constexpr int bits = Bits;
+  static constexpr int bits = Bits, places = Bits + 1;
 };
 
 template <class Overflow>
@@ -63,46 +64,31 @@ template <format F>
 inline constexpr bool vector_format =
     (F.bits() == 4 || F.bits() == 6 || F.bits() == 8 || F.bits() == 16) && F.has_zero();
 
+/// Whether doubles rounded to the odd neighbour of 20 bits of mantissa give what is encoded: every
+/// place that F, Rounding and the random bits look at is above the last bit. Boldo and Melquiond,
+/// IEEE TC 57(4), 2008.
+template <format F, class Rounding>
+inline constexpr bool through_odd = F.min_exponent() >= -60 && F.max_exponent() <= 100 &&
+                                    F.mantissa_bits +
+                                            larger(rounding_traits<Rounding>::places, 1) <=
+                                        19;
+
 /// Whether a row of T can be encoded in vectors.
 template <format F, class T, class Rounding, class Overflow>
 inline constexpr bool vector_encode =
-    vector_format<F>&& vector_source<T>&& rounding_traits<Rounding>::known&&
-        known_overflow<Overflow> &&
+    vector_format<F>&& rounding_traits<Rounding>::known&& known_overflow<Overflow> &&
+    (vector_source<T> || (std::is_same_v<T, double> && through_odd<F, Rounding>)) &&
     !(rounding_traits<Rounding>::unbiased &&
       rounding_traits<Rounding>::bits > 23 - F.mantissa_bits);
 
-/// Whether rounding a double to the odd neighbour among floats leaves what is encoded unchanged:
-/// every place that F and the random bits look at is above the last bit of a float.
-template <format F, class Rounding>
-inline constexpr bool through_odd_float = F.min_exponent() >= -60 && F.max_exponent() <= 100 &&
-                                          F.mantissa_bits + rounding_traits<Rounding>::bits <= 21;
-
-/// The float next to x whose last bit is one, or x itself; subnormal and infinite only where x is
-/// beyond all formats with through_odd_float. Boldo and Melquiond, IEEE TC 57(4), 2008.
-inline float odd_float(double x) {
-  const auto bits = bit_cast<std::uint64_t>(x);
-  const std::uint64_t magnitude = bits & low_mask(63);
-  const std::uint64_t infinity = std::uint64_t{0x7ff} << 52;
-  std::uint32_t result = 0;
-  if (magnitude >= infinity) {
-    result = magnitude > infinity ? 0x7fffffffu : 0x7f800000u;
-  } else if (magnitude >= std::uint64_t{1023 + 128} << 52) {
-    result = 0x7f7fffffu;
-  } else if (magnitude >= std::uint64_t{1023 - 126} << 52) {
-    const std::uint64_t moved = magnitude - (std::uint64_t{1023 - 127} << 52);
-    result = static_cast<std::uint32_t>(moved >> 29) | ((moved & low_mask(29)) != 0 ? 1u : 0u);
-  } else if (magnitude != 0) {
-    result = 1;
-  }
-  return bit_cast<float>(result | static_cast<std::uint32_t>(bits >> 63) << 31);
-}
-
 /// Where numbers go from one pattern of e2m1 to the next, as bits of floats: the pattern of x / d
 /// is how many of the first seven |x| is above.
-struct e2m1_steps {
-  std::uint32_t below[8];   ///< of the patterns 1 to 7
-  std::uint32_t passed[8];  ///< the same where numbers go up as soon as they leave the one below
+template <class Bits>
+struct steps_in {
+  Bits below[8];   ///< of the patterns 1 to 7
+  Bits passed[8];  ///< the same where numbers go up as soon as they leave the one below
 };
+using e2m1_steps = steps_in<std::uint32_t>;
 
 /// Policies for which the pattern of a number over another is found by comparing, see e2m1_steps.
 template <class Rounding>
@@ -135,6 +121,21 @@ constexpr e2m1_steps steps_at(const unpacked& by) {
       // zero for one of zeros.
       steps.passed[c - 1] = c > 1 ? float_below(quarters[c - 1], by, false) : 1;
     }
+  }
+  return steps;
+}
+
+/// The bits of a normal float as those of bfloat16 or float16, by their `Mantissa` bits.
+template <int Mantissa>
+constexpr std::uint16_t short_bits(std::uint32_t x) {
+  return static_cast<std::uint16_t>((x - (Mantissa == 10 ? 112u << 23 : 0)) >> (23 - Mantissa));
+}
+template <int Mantissa>
+constexpr steps_in<std::uint16_t> short_steps(const e2m1_steps& x) {
+  steps_in<std::uint16_t> steps{};
+  for (int c = 0; c < 7; ++c) {
+    steps.below[c] = short_bits<Mantissa>(x.below[c]);
+    steps.passed[c] = c > 0 ? short_bits<Mantissa>(x.passed[c]) : std::uint16_t{1};
   }
   return steps;
 }
@@ -275,21 +276,15 @@ struct block_plan {
   /// Whether T can be quantized in vectors at all.
   template <class T, class Rounding, class Scale>
   static constexpr bool possible() {
-    using policy = rounding_traits<Rounding>;
     constexpr int divisor_bits = (B.tensor_scale ? 24 : 0) + B.scale.mantissa_bits + 1;
-    constexpr int places = B.element.mantissa_bits + policy::bits + (policy::unbiased ? 1 : 0);
+    constexpr int places = B.element.mantissa_bits + rounding_traits<Rounding>::places;
+    constexpr bool first_bits = shifts<Scale> || !std::is_same_v<T, double>;  // are all it looks at
     constexpr bool own_elements = requires(Scale s, unpacked u) {
       s.template scaled<B>(u, 0u, tensor_scaling{});
     };
     return vector_encode<B.element, T, Rounding, saturate> && B.cols % 16 == 0 &&
            (!own_elements || (multiplies<Scale> && std::is_same_v<Rounding, nearest_even>)) &&
-           (moves || (divisor_bits <= 28 && places <= 17));
-  }
-  /// Whether doubles can, as odd floats: nothing looks at more of them than at their first bits.
-  template <class Rounding, class Scale>
-  static constexpr bool through_floats() {
-    return moves && shifts<Scale> && through_odd_float<B.element, Rounding> &&
-           possible<float, Rounding, Scale>();
+           first_bits && (moves || (divisor_bits <= 28 && places <= 17));
   }
   /// Whether this tensor can: its scale is far from the ends of the exponents.
   bool possible_here() const {
