@@ -311,8 +311,9 @@ template <block_format B>
 struct dequantize_plan {
   static constexpr bool moves = B.scale == ue8m0 && !B.tensor_scale;
   static constexpr bool looks_up = B.element == e2m1 && B.scale == ue4m3 && B.tensor_scale;
-  /// Elements are multiplied, exactly, in doubles.
+  /// Elements are multiplied by a scale, or by its exact product with the tensor scale.
   static constexpr bool multiplies = !moves && !looks_up;
+  using factor = std::conditional_t<B.tensor_scale, double, float>;
   static constexpr bool possible =
       vector_format<B.element> && B.cols % 16 == 0 &&
       (!multiplies ||
@@ -360,8 +361,8 @@ struct dequantize_plan {
     }
   }
   /// Scale times tensor scale, exactly.
-  double product(std::uint32_t pattern) const {
-    return to_double(divisor<B>(pattern, {tensor, 0}));
+  factor product(std::uint32_t pattern) const {
+    return static_cast<factor>(to_double(divisor<B>(pattern, {tensor, 0})));
   }
   /// The magnitudes of e2m1 for scale `pattern`, up to the factor 2^exponent.
   const std::uint32_t* magnitudes(std::uint32_t pattern, int& exponent) const {
