@@ -87,6 +87,19 @@ struct results {
   }
 };
 
+/// Checks that x becomes the same in B in every instruction set.
+template <hb::block_format B, class T, class Rounding = hb::nearest_even,
+          class Scale = hb::default_scale<B>>
+void compare_matrix(hb::matrix_view<const T> x, const Rounding& rounding = {},
+                    const Scale& rule = {}, const hb::quantize_options& options = {}) {
+  hb::detail::active_instruction_set() = hb::detail::instruction_set::scalar;
+  const auto expected = hb::quantize<B>(x, rounding, rule, options);
+  for_each_instruction_set([&](const char* set) {
+    INFO("vectors ", std::string(set));
+    CHECK(hb::quantize<B>(x, rounding, rule, options) == expected);
+  });
+}
+
 template <hb::block_format B, class T = float, class Rounding = hb::nearest_even,
           class Scale = hb::default_scale<B>>
 void compare(const Rounding& rounding = {}, const Scale& rule = {}) {
@@ -220,12 +233,8 @@ void compare_at_changes(const Scale& rule) {
     const auto x = blocks_at_changes<B>(rule, options);
     const auto rows = static_cast<std::ptrdiff_t>(x.size()) / B.cols;
     const hb::matrix_view<const float> view{x.data(), rows, B.cols};
-    hb::detail::active_instruction_set() = hb::detail::instruction_set::scalar;
-    const auto expected = hb::quantize<B>(view, hb::nearest_even{}, rule, options);
-    for_each_instruction_set([&](const char* set) {
-      INFO("vectors ", std::string(set), ", tensor scale ", tensor_scale, ", ", rows, " rows");
-      CHECK(hb::quantize<B>(view, hb::nearest_even{}, rule, options) == expected);
-    });
+    INFO("tensor scale ", tensor_scale, ", ", rows, " rows");
+    compare_matrix<B>(view, hb::nearest_even{}, rule, options);
     if (!B.tensor_scale) break;
   }
 }
@@ -280,12 +289,8 @@ void compare_at_steps(float tensor_scale, const Rounding& rounding, const Scale&
   const hb::matrix_view<const float> view{x.data(), rows, 128};
   hb::quantize_options options;
   options.tensor_scale = tensor_scale;
-  hb::detail::active_instruction_set() = hb::detail::instruction_set::scalar;
-  const auto expected = hb::quantize<hb::nvfp4>(view, rounding, rule, options);
-  for_each_instruction_set([&](const char* set) {
-    INFO("vectors ", std::string(set), ", tensor scale ", tensor_scale);
-    CHECK(hb::quantize<hb::nvfp4>(view, rounding, rule, options) == expected);
-  });
+  INFO("tensor scale ", tensor_scale);
+  compare_matrix<hb::nvfp4>(view, rounding, rule, options);
 }
 
 }  // namespace
@@ -338,20 +343,11 @@ TEST_CASE("float16 blocks of every size, subnormal numbers too") {
     }
   }
   const hb::matrix_view<const number> view{x.data(), 64, 512};
-  hb::detail::active_instruction_set() = hb::detail::instruction_set::scalar;
-  const auto fp4 = hb::quantize<hb::mxfp4>(view);
-  const auto fp4_up = hb::quantize<hb::mxfp4>(view, hb::upward{}, hb::ceil_pow2{});
-  const auto e4m3 = hb::quantize<hb::mxfp8_e4m3>(view);
-  const auto e5m2 = hb::quantize<hb::mxfp8_e5m2>(view, hb::downward{});
-  const auto e2m3 = hb::quantize<hb::mxfp6_e2m3>(view);
-  for_each_instruction_set([&](const char* set) {
-    INFO("vectors ", std::string(set));
-    CHECK(hb::quantize<hb::mxfp4>(view) == fp4);
-    CHECK(hb::quantize<hb::mxfp4>(view, hb::upward{}, hb::ceil_pow2{}) == fp4_up);
-    CHECK(hb::quantize<hb::mxfp8_e4m3>(view) == e4m3);
-    CHECK(hb::quantize<hb::mxfp8_e5m2>(view, hb::downward{}) == e5m2);
-    CHECK(hb::quantize<hb::mxfp6_e2m3>(view) == e2m3);
-  });
+  compare_matrix<hb::mxfp4>(view);
+  compare_matrix<hb::mxfp4>(view, hb::upward{}, hb::ceil_pow2{});
+  compare_matrix<hb::mxfp8_e4m3>(view);
+  compare_matrix<hb::mxfp8_e5m2>(view, hb::downward{});
+  compare_matrix<hb::mxfp6_e2m3>(view);
 }
 
 TEST_CASE("matrices of doubles, some of them between two floats") {
@@ -372,14 +368,8 @@ TEST_CASE("doubles beyond the exponents of floats, and beside them") {
     if (random() % 2000 == 0) x[i] = std::numeric_limits<double>::infinity();
   }
   const hb::matrix_view<const double> view{x.data(), 64, 96};
-  hb::detail::active_instruction_set() = hb::detail::instruction_set::scalar;
-  const auto expected = hb::quantize<hb::mxfp4>(view);
-  const auto expected_up = hb::quantize<hb::mxfp8_e4m3>(view, hb::upward{}, hb::nearest_pow2{});
-  for_each_instruction_set([&](const char* set) {
-    INFO("vectors ", std::string(set));
-    CHECK(hb::quantize<hb::mxfp4>(view) == expected);
-    CHECK(hb::quantize<hb::mxfp8_e4m3>(view, hb::upward{}, hb::nearest_pow2{}) == expected_up);
-  });
+  compare_matrix<hb::mxfp4>(view);
+  compare_matrix<hb::mxfp8_e4m3>(view, hb::upward{}, hb::nearest_pow2{});
 }
 
 TEST_CASE("numbers of a quantized matrix beyond the normal floats") {
