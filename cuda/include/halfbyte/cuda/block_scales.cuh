@@ -51,20 +51,24 @@ struct scale_box {
 
   /// Can the copy engine bring them: floats that follow each other, lines 16-byte aligned?
   static bool fits(const block_scales& s) {
-    const std::int64_t line = s.k_step == 1 ? s.row_step : s.k_step;
-    return !s.exponents && (s.k_step == 1 || s.row_step == 1) && line > 0 &&
-           fits_tensor_map(s.data, 4 * line);
+    return !s.exponents && (s.k_step == 1 || s.row_step == 1) && line_bytes(s) > 0 &&
+           fits_tensor_map(s.data, line_bytes(s));
   }
   static CUtensorMap map_of(const block_scales& s, int rows, int k_steps) {
     const bool along_k = s.k_step == 1;
     return make_tensor_map(CU_TENSOR_MAP_DATA_TYPE_FLOAT32, s.data, along_k ? rows : k_steps,
-                           along_k ? k_steps : rows, 4 * (along_k ? s.row_step : s.k_step),
-                           along_k ? Rows : Steps, along_k ? Steps : Rows,
-                           CU_TENSOR_MAP_SWIZZLE_NONE);
+                           along_k ? k_steps : rows, line_bytes(s), along_k ? Rows : Steps,
+                           along_k ? Steps : Rows, CU_TENSOR_MAP_SWIZZLE_NONE);
   }
   __device__ void load(std::uint32_t to, const CUtensorMap& map, int row, int k,
                        std::uint32_t barrier) const {
     ptx::tma_load(to, map, along_k ? k : row, along_k ? row : k, barrier, ptx::keep::long_time);
+  }
+
+ private:
+  /// From one line of floats that follow each other to the next.
+  static std::int64_t line_bytes(const block_scales& s) {
+    return 4 * (s.k_step == 1 ? s.row_step : s.k_step);
   }
 };
 

@@ -104,11 +104,12 @@ struct tile_factors {
 /// How a warp of a warpgroup writes its 16 x N accumulators of each of the tile's blocks of 64
 /// rows, slab by slab through shared memory.
 ///
-/// A slab is 16 rows of `Line` bytes, which the copy engine writes while the warp goes on; there are
-/// `Buffers` of them. This path is short and straight, because every tile runs it and its instructions are fetched anew each
-/// time, and touches shared memory little, because the tensor cores read it at the same time.
-/// Everything else (rows that are not 16-byte aligned, bias, D += , extreme scales) goes one
-/// element per lane. No warp waits for another. All loops that index registers are unrolled.
+/// A slab is 16 rows of `Line` bytes, which the copy engine writes while the warp goes on; there is
+/// room for `Buffers` of them. This path is short and straight, because every tile runs it and its
+/// instructions are fetched anew each time, and touches shared memory little, because the tensor
+/// cores read it at the same time. Everything else (rows that are not 16-byte aligned, bias, D += ,
+/// extreme scales) goes one element per lane. No warp waits for another. All loops that index
+/// registers are unrolled.
 template <output O, int M, int N, int Line = 128, int Buffers = 1>
 struct warp_writer {
   using factors = tile_factors<M, N>;
