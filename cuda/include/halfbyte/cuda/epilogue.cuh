@@ -138,6 +138,16 @@ struct warp_writer {
     }
   }
 
+  /// The left half of a tile, with which D ends.
+  template <int Blocks, class T>
+  __device__ void write_half(const T (&sum)[Blocks][N / 2]) const {
+    if (in_slabs()) {
+      write_part<0, 2>(sum);
+    } else {
+      write_elements(sum);
+    }
+  }
+
   /// One of `Parts` groups of columns of a tile that is `in_slabs`.
   template <int Part, int Parts, int Blocks, class T>
   __device__ void write_part(const T (&sum)[Blocks][N / 2]) const {

@@ -67,16 +67,16 @@ void launch_gemm_sm90(const operand_matrix& a, const operand_matrix& b, const ou
                       const epilogue& how, cudaStream_t stream) {
   // The time of a step: smaller tiles read more for each product, and the power that this takes
   // slows all down.
-  const auto time = [&](int m, int n, int step) {
-    const std::int64_t tiles =
-        static_cast<std::int64_t>((d.rows + m - 1) / m) * ((d.columns + n - 1) / n);
+  const auto time = [&]<class Tile>(Tile, int step) {
+    const int tiles = ((d.rows + Tile::m - 1) / Tile::m) * ((d.columns + Tile::n - 1) / Tile::n);
+    const int whole = whole_tiles<Tile>(tiles);
     const int at_once = device_facts::current().multiprocessors;
-    return (tiles + at_once - 1) / at_once * step;
+    return (whole + at_once - 1) / at_once * step + (whole < tiles ? step * 9 / 16 : 0);
   };
   // The wide kernel has to write floats between its tiles, not beside them.
-  const std::int64_t wide = time(128, 256, O == output::float32 ? 1080 : 990);
-  const std::int64_t large = time(128, 128, 512), small = time(64, 128, 282),
-                     least = time(64, 64, 166);
+  const int wide = time(sm90_tile_shared{}, O == output::float32 ? 1080 : 990);
+  const int large = time(sm90_tile_large{}, 512), small = time(sm90_tile_small{}, 282),
+            least = time(sm90_tile_least{}, 166);
   if (wide <= large && wide <= small && wide <= least) {
     gemm_sm90_wide<A, B, O, sm90_tile_shared>::launch(a, b, d, how, stream);
   } else if (large <= small && large <= least) {

@@ -69,7 +69,7 @@ struct gemm_sm90 : sm90_kernel<gemm_sm90<A, B, O, Tile>, A, B, O, Tile, 1> {
       ring.release(previous);
       at.advance(p.k_steps);
       ptx::mbarrier_wait(factors.ring().full(0), factors_parity);
-      make_writer<writer>(p, factors, slab, warp % 4 * 16).write(sum);
+      make_writer<writer>(p, p.d, factors, slab, warp % 4 * 16).write(sum);
       ptx::mbarrier_arrive(factors.ring().empty(0));
       factors_parity ^= 1;
     }

@@ -53,7 +53,7 @@ struct gemm_sm90_blockwise {
     block_scales scale_a, scale_b;
     CUtensorMap map_scale_a, map_scale_b;
     bool scales_by_map = false;  // the copy engine brings the scales
-    int once = 1;                // for add_rows
+    int once = 1;                // which the compiler must not know
   };
 
   static __device__ void run(const arguments& p) {
@@ -175,13 +175,17 @@ struct gemm_sm90_blockwise {
     const float* own_scales =
         scales + (b_rows ? warp * 16 + lane / 4 * 2 : (warp * 16 + lane / 4) * in_a.row_step());
     const float* columns = scales + Tile::m + lane % 4 * 4;
-    const auto write = make_writer<writer>(p, factors, slab, warp * 16);
+    // Uniform addresses would make the compiler read scales late (see docs/kernels.md): to it these
+    // differ from lane to lane.
+    const auto slot_of_lane = [&](int slot) { return (slot + lane * (p.once - 1)) * slot_floats; };
+    const auto write = make_writer<writer>(p, p.d, factors, slab, warp * 16);
     // A tile's outputs are written while the first step of the next one is multiplied.
     float total[1][Tile::n / 2] = {};
     bool waiting = false;
     std::uint32_t parity = 0, factors_parity = 0;
     ring_position<slots> at;
-    for (tile_walk<Tile> tile{p.order}; tile.more(); tile.advance(), factors_parity ^= 1) {
+    const auto multiply_tile = [&](auto parts_of_it) {
+      constexpr int own_parts = decltype(parts_of_it)::value;
       ptx::mbarrier_wait(ring.full(0), parity);
       const auto multiply_round = [&](int k, auto is_first) {
         int more = 1;  // is there a next step?
@@ -197,7 +201,7 @@ struct gemm_sm90_blockwise {
           const std::uint32_t a = ring_memory + static_cast<std::uint32_t>(u * Tile::stage_bytes);
           const std::uint32_t b = a + Tile::a_bytes;
           [[maybe_unused]] const int step =
-              at.stage * slot_floats + (b_rows ? u % chunk * step_floats : 0);
+              slot_of_lane(at.stage) + (b_rows ? u % chunk * step_floats : 0);
           float2 row = {1.0f, 1.0f}, of_tile = {1.0f, 1.0f};
           const auto multiply_part = [&](auto index) {
             constexpr int i = decltype(index)::value;
@@ -211,7 +215,7 @@ struct gemm_sm90_blockwise {
                   j != 0);
             wgmma_commit();
             // While this is multiplied: everything that is not adding.
-            if (first && waiting) {
+            if (own_parts == parts && first && waiting) {
               write.template write_part<i, parts>(total);
               if (i == parts - 1) ptx::mbarrier_arrive(factors.ring().empty(0));
             }
@@ -229,7 +233,8 @@ struct gemm_sm90_blockwise {
                   of_tile = {tiles[0], tiles[in_b.row_step()]};
                 }
               }
-            } else {
+            }
+            if (i == own_parts - 1) {
               more = k + u + 1 < p.k_steps ? 1 : 0;
               wgmma_settle(more);  // known now: what comes after the additions is short
               if (more != 0)
@@ -249,7 +254,7 @@ struct gemm_sm90_blockwise {
             }
           };
           multiply_part(std::integral_constant<int, 0>{});
-          multiply_part(std::integral_constant<int, 1>{});
+          if constexpr (own_parts == 2) multiply_part(std::integral_constant<int, 1>{});
           if (b_rows && (u % chunk == chunk - 1 || more == 0)) {
             of_scales.release(at.stage);
             at.advance();
@@ -265,13 +270,30 @@ struct gemm_sm90_blockwise {
       for (int k = round; k < p.k_steps; k += round) multiply_round(k, std::false_type{});
       ring.release((p.k_steps - 1) % round);
       ptx::mbarrier_wait(factors.ring().full(0), factors_parity);
+      factors_parity ^= 1;
+    };
+    const auto finish = [&] {
+      if (!waiting) return;
+      write.template write_part<0, 1>(total);
+      ptx::mbarrier_arrive(factors.ring().empty(0));
+      waiting = false;
+    };
+    for (tile_walk<Tile> tile{p.order}; tile.more(); tile.advance()) {
+      if (tile.is_half()) {  // the last one
+        finish();
+        multiply_tile(std::integral_constant<int, 1>{});
+        const output_matrix d = left_of_half(p, factors);
+        make_writer<writer>(p, d, factors, slab, warp * 16).write_half(total);
+        break;
+      }
+      multiply_tile(std::integral_constant<int, parts>{});
       waiting = write.in_slabs();
       if (!waiting) {
         write.write_elements(total);
         ptx::mbarrier_arrive(factors.ring().empty(0));
       }
     }
-    if (waiting) write.template write_part<0, 1>(total);
+    finish();
     writer::wait_for_slabs();
   }
 

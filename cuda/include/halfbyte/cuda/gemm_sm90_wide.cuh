@@ -21,7 +21,7 @@ struct gemm_sm90_wide : sm90_kernel<gemm_sm90_wide<A, B, O, Tile>, A, B, O, Tile
 
   using kernel = sm90_kernel<gemm_sm90_wide, A, B, O, Tile, Tile::stages>;
   using typename kernel::arguments, typename kernel::writer;
-  using multiply = wgmma<A, B, Tile::n>;
+  using accumulator = typename wgmma<A, B, Tile::n>::accumulator;
 
   /// A warp's outputs of the tile before, on their way. Floats are too many to be kept.
   struct kept_outputs {
@@ -47,8 +47,9 @@ struct gemm_sm90_wide : sm90_kernel<gemm_sm90_wide<A, B, O, Tile>, A, B, O, Tile
     std::uint32_t parity = 0, factors_parity = 0;
     kept_outputs kept;
     static_assert(kept_outputs::slabs <= round);
-    for (tile_walk<Tile> tile{p.order}; tile.more(); tile.advance(), factors_parity ^= 1) {
-      typename multiply::accumulator sum[1][Tile::n / 2];
+    const auto multiply_tile = [&](auto& sum) {
+      constexpr int columns = 2 * std::extent_v<std::remove_reference_t<decltype(sum)>>;
+      using multiply = wgmma<A, B, columns>;
       const auto multiply_round = [&](int k, auto is_first) {
         constexpr bool first = decltype(is_first)::value;
 #pragma unroll
@@ -60,11 +61,11 @@ struct gemm_sm90_wide : sm90_kernel<gemm_sm90_wide<A, B, O, Tile>, A, B, O, Tile
             wgmma_fence();
 #pragma unroll
             for (int j = 0; j < 4; ++j)
-              multiply::run(sum[0], wgmma_descriptor(a + own_rows, j),
+              multiply::run(sum, wgmma_descriptor(a + own_rows, j),
                             wgmma_descriptor(a + Tile::a_bytes, j), !first || u != 0 || j != 0);
             wgmma_commit();
           }
-          if constexpr (first && kept_outputs::possible) kept.store(p, slab, u);
+          if constexpr (first && columns == Tile::n && kept_outputs::possible) kept.store(p, slab, u);
           // The step before this one is done now: its stage may be filled again.
           if (!first || u > 0) {
             if (padding) {
@@ -80,10 +81,16 @@ struct gemm_sm90_wide : sm90_kernel<gemm_sm90_wide<A, B, O, Tile>, A, B, O, Tile
       multiply_round(0, std::true_type{});
       for (int k = round; k < p.k_steps; k += round) multiply_round(k, std::false_type{});
       wgmma_wait<0>();
-      wgmma_settle(sum[0]);
+      wgmma_settle(sum);
       ring.release(round - 1);
       ptx::mbarrier_wait(factors.ring().full(0), factors_parity);
-      const auto write = make_writer<writer>(p, factors, slab, line);
+      factors_parity ^= 1;
+    };
+    tile_walk<Tile> tile{p.order};
+    for (; tile.more() && !tile.is_half(); tile.advance()) {
+      accumulator sum[1][Tile::n / 2];
+      multiply_tile(sum[0]);
+      const auto write = make_writer<writer>(p, p.d, factors, slab, line);
       kept.any = kept_outputs::possible && write.in_slabs();
       if (kept.any) {
         if constexpr (kept_outputs::possible) write.keep(sum[0], kept.words);
@@ -96,6 +103,14 @@ struct gemm_sm90_wide : sm90_kernel<gemm_sm90_wide<A, B, O, Tile>, A, B, O, Tile
     }
 #pragma unroll
     for (int i = 0; i < kept_outputs::slabs; ++i) kept.store(p, slab, i);
+    if (tile.more()) {
+      accumulator half[Tile::n / 4], sum[1][Tile::n / 2] = {};
+      multiply_tile(half);
+#pragma unroll
+      for (int i = 0; i < Tile::n / 4; ++i) sum[0][i] = half[i];
+      const output_matrix d = left_of_half(p, factors);
+      make_writer<writer>(p, d, factors, slab, line).write_half(sum);
+    }
     writer::wait_for_slabs();
   }
 };

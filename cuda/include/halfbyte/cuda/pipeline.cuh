@@ -54,13 +54,22 @@ struct ring_position {
 };
 
 /// The order of output tiles: bands of `band` tiles along M, each walked along N, so that the
-/// tiles that run at one time form a near square and share their operands in L2.
+/// tiles that run at one time form a near square and share their operands in L2. Those after the
+/// first `whole` tiles are cut into two, left and right.
 struct tile_order {
-  int tiles_m, tiles_n, band;
+  int tiles_m, tiles_n, band, whole;
 
-  __host__ __device__ int count() const { return tiles_m * tiles_n; }
+  __host__ __device__ int count() const { return 2 * tiles_m * tiles_n - whole; }
+  __device__ bool is_half(int index) const { return index >= whole; }
 
+  /// The tile of this index along M and along N, there in halves.
   __device__ int2 operator()(int index) const {
+    const int2 tile = of_tile(is_half(index) ? whole + (index - whole) / 2 : index);
+    return {tile.x, 2 * tile.y + (is_half(index) ? (index - whole) % 2 : 0)};
+  }
+
+ private:
+  __device__ int2 of_tile(int index) const {
     const int band_size = band * tiles_n;
     const int first = index / band_size * band;
     const int width = min(band, tiles_m - first);

@@ -28,6 +28,10 @@ struct sm90_tile {
   static constexpr int k_bytes = 128;
   static constexpr int a_bytes = m * k_bytes, b_bytes = n * k_bytes;
   static constexpr int stage_bytes = a_bytes + b_bytes;
+  /// Two warpgroups that share a tile also take half of one, so that the last round of tiles, where
+  /// it has few, has twice as many blocks.
+  static constexpr bool halves = Groups == 2;
+  static constexpr int box_n = halves ? n / 2 : n;  // of B's rows, in one load
   static constexpr int ring_bytes = Stages * stage_bytes;
 
   static constexpr int row_blocks = M / 64 / Groups;  // of 64 rows, of one warpgroup
@@ -53,8 +57,8 @@ struct sm90_arguments {
   bool writes_slabs;  // D can be written by the copy engine, through map_d
 };
 
-/// The walk of one block over its tiles. All warps of the block walk alike; those that need no
-/// place only ask whether there are `more`.
+/// The walk of one block over its tiles, of which the last may be a half. All warps of the block
+/// walk alike; those that need no place only ask whether there are `more`.
 template <class Tile>
 struct tile_walk {
   const tile_order& order;
@@ -67,11 +71,12 @@ struct tile_walk {
     return (order.count() - static_cast<int>(blockIdx.x) + blocks - 1) / blocks;
   }
   __device__ bool more() const { return index < order.count(); }
+  __device__ bool is_half() const { return Tile::halves && order.is_half(index); }
   __device__ bool find() {
     if (!more()) return false;
     const int2 tile = order(index);
     row = tile.x * Tile::m;
-    column = tile.y * Tile::n;
+    column = tile.y * (Tile::n / 2);
     return true;
   }
   __device__ void advance(int tiles = 1) { index += tiles * static_cast<int>(gridDim.x); }
@@ -119,9 +124,18 @@ inline __device__ void load_factors(const sm90_arguments& p, factor_state<Tile> 
 /// What writes the 16 rows, from `line` of the tile on, of each block of 64 that a warp multiplies.
 /// Where the tile lies it learns from the warp that fetched the factors.
 template <class Writer, class State>
-inline __device__ Writer make_writer(const sm90_arguments& p, const State& state,
-                                     std::uint32_t slab, int line) {
-  return {p.how, p.d, p.writes_slabs ? &p.map_d : nullptr, slab, state.factors, line};
+inline __device__ Writer make_writer(const sm90_arguments& p, const output_matrix& d,
+                                     const State& state, std::uint32_t slab, int line) {
+  return {p.how, d, p.writes_slabs ? &p.map_d : nullptr, slab, state.factors, line};
+}
+
+/// D for the writer of a half tile, on whose right another block has the other half.
+template <class Tile>
+inline __device__ output_matrix left_of_half(const sm90_arguments& p,
+                                             const factor_state<Tile>& state) {
+  output_matrix d = p.d;
+  d.columns = min(d.columns, state.factors.first_column + Tile::n / 2);
+  return d;
 }
 
 /// What `load_tiles` brings besides the operands, at the start of a round of steps: nothing.
@@ -142,17 +156,24 @@ inline __device__ void load_tiles(const sm90_arguments& p, const typename Tile::
   // A's rows of the band are needed again for every column of tiles, B's only once in a band.
   constexpr ptx::keep keep_a = ptx::keep::long_time, keep_b = ptx::keep::normal;
   typename Tile::position at;
+  constexpr int box_bytes = Tile::box_n * Tile::k_bytes;
   for (tile_walk<Tile> tile{p.order}; tile.find(); tile.advance()) {
+    const int boxes = Tile::halves && !tile.is_half() ? 2 : 1;
     for (int k = 0; k < p.k_steps; ++k) {
       ptx::mbarrier_wait(ring.empty(at.stage), at.parity ^ 1);
       const std::uint32_t full = ring.full(at.stage);
       const std::uint32_t a =
           ring_memory + static_cast<std::uint32_t>(at.stage * Tile::stage_bytes);
       const bool starts_round = k % Round == 0;
-      ptx::mbarrier_arrive_expect_tx(full, Tile::stage_bytes + (starts_round ? also.bytes() : 0));
+      ptx::mbarrier_arrive_expect_tx(
+          full, static_cast<std::uint32_t>(Tile::a_bytes + boxes * box_bytes) +
+                    (starts_round ? also.bytes() : 0));
       if (starts_round) also.load(tile.row, tile.column, k, full);
       ptx::tma_load(a, p.map_a, k * k_elements, tile.row, full, keep_a);
       ptx::tma_load(a + Tile::a_bytes, p.map_b, k * k_elements, tile.column, full, keep_b);
+      if (boxes == 2)
+        ptx::tma_load(a + Tile::a_bytes + box_bytes, p.map_b, k * k_elements,
+                      tile.column + Tile::box_n, full, keep_b);
       at.advance();
     }
     for (int k = p.k_steps; k % Round != 0; ++k) {
@@ -162,6 +183,14 @@ inline __device__ void load_tiles(const sm90_arguments& p, const typename Tile::
     }
   }
   ptx::let_next_kernel_start();
+}
+
+/// How many of so many tiles are not cut: all, or those of whole rounds if two blocks can take each
+/// of the others.
+template <class Tile>
+int whole_tiles(int tiles) {
+  const int blocks = device_facts::current().multiprocessors, rest = tiles % blocks;
+  return Tile::halves && 2 * rest <= blocks ? tiles - rest : tiles;
 }
 
 /// Tensor maps and the order of tiles for D = A · Bᵀ. `band` tiles along M stay together;
@@ -174,7 +203,7 @@ sm90_arguments make_sm90_arguments(element kind_a, const operand_matrix& a, elem
   p.map_a = make_tensor_map(tensor_map_type(kind_a), bytes_of(kind_a), a.data, a.rows, a.columns,
                             a.stride_bytes, Tile::m);
   p.map_b = make_tensor_map(tensor_map_type(kind_b), bytes_of(kind_b), b.data, b.rows, b.columns,
-                            b.stride_bytes, Tile::n);
+                            b.stride_bytes, Tile::box_n);
   p.how = how;
   p.d = d;
   p.writes_slabs = how.bias == nullptr && !how.accumulate && Writer::fits(d);
@@ -182,6 +211,7 @@ sm90_arguments make_sm90_arguments(element kind_a, const operand_matrix& a, elem
   p.order.tiles_m = (d.rows + Tile::m - 1) / Tile::m;
   p.order.tiles_n = (d.columns + Tile::n - 1) / Tile::n;
   p.order.band = band != 0 ? band : 1024 / Tile::m;
+  p.order.whole = whole_tiles<Tile>(p.order.tiles_m * p.order.tiles_n);
   const int k_elements = Tile::k_bytes / bytes_of(kind_a);
   p.k_steps = (a.columns + k_elements - 1) / k_elements;
   return p;
