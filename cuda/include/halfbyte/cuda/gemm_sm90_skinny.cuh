@@ -84,7 +84,7 @@ struct gemm_sm90_skinny {
       at.ring.initialise(1, 8);
       ptx::mbarrier_arrive_expect_tx(
           at.sums_barrier,
-          static_cast<std::uint32_t>((at.shares - 1) * at.fragments() * tile::fragment_bytes));
+          static_cast<std::uint32_t>((at.shares - 1) * at.fragments * tile::fragment_bytes));
     }
     if (threadIdx.x == loader) {
       ptx::prefetch_tensor_map(p.map_a);
@@ -93,10 +93,15 @@ struct gemm_sm90_skinny {
     if (Packed && threadIdx.x < 16)
       tables[threadIdx.x] = folded_magnitudes(min(static_cast<int>(threadIdx.x) - 8, 6));
     __syncthreads();
+    if (threadIdx.x == loader) prefetch_weights(p, at);
+    if (Packed && threadIdx.x >= multipliers && threadIdx.x < loader)
+      prefetch_scales(p, at, static_cast<int>(threadIdx.x) - multipliers);
     ptx::wait_for_earlier_kernels();
     if (at.shares > 1) ptx::cluster_arrive();
     const int warp = ptx::warp_index();
     if (warp < multipliers / 32) {
+      // Of 80 registers a thread the warps that reorder give 32, 8 to each of four that multiply.
+      if constexpr (tile::pairs == 2) ptx::register_limit_increase<88>();
       float sum[sums];
       multiply(p, at, warp / 8, warp % 8, sum);
       if (at.shares > 1) ptx::cluster_wait();  // until the others' barriers are ready
@@ -105,6 +110,7 @@ struct gemm_sm90_skinny {
       ptx::mbarrier_wait(at.sums_barrier, 0);
       write(p, at, with);
     } else if (warp < loader / 32) {
+      if constexpr (tile::pairs == 2) ptx::register_limit_decrease<48>();
       reorder(at, static_cast<int>(threadIdx.x) - multipliers);
     } else if (threadIdx.x == loader) {
       load(p, at);
@@ -145,6 +151,9 @@ struct gemm_sm90_skinny {
     int column = static_cast<int>(blockIdx.x) * tile::n;
     int shares = static_cast<int>(gridDim.y), share = static_cast<int>(blockIdx.y);
     int first = k_steps * share / shares, last = k_steps * (share + 1) / shares;
+    // Fragment f of the tile is added up by block f % shares: how many this block and the first has.
+    int fragments = (tile::fragments - share + shares - 1) / shares;
+    int most_fragments = (tile::fragments + shares - 1) / shares;
 
     __device__ std::uint32_t weights(int stage) const {
       return memory + static_cast<std::uint32_t>(stage * tile::stage_bytes);
@@ -156,14 +165,11 @@ struct gemm_sm90_skinny {
     __device__ std::uint32_t ready(int stage) const {
       return ready_barriers + 8u * static_cast<std::uint32_t>(stage);
     }
-    /// Fragment f of the tile is added up by block f % shares: how many this one has.
-    __device__ int fragments() const { return (tile::fragments - share + shares - 1) / shares; }
     /// Where a lane's four sums of this block's i-th fragment lie that block `from` left.
     __device__ std::uint32_t sums(int from, int i) const {
-      const int most = (tile::fragments + shares - 1) / shares;
       return memory +
              static_cast<std::uint32_t>(stages * tile::stage_bytes +
-                                        (from * most + i) * tile::fragment_bytes) +
+                                        (from * most_fragments + i) * tile::fragment_bytes) +
              threadIdx.x % 32 * 16;
     }
     /// And where those lie that the second pair left to the first.
@@ -178,10 +184,20 @@ struct gemm_sm90_skinny {
   /// The epilogue's factors of the tile, fetched meanwhile.
   struct factors {
     float row[M], column[tile::n], bias[tile::n];
+    bool wide, unusual;  // a row's needs double; that, or there is a bias, or D is added to
 
     __device__ void fetch(const arguments& p, int first) {
       const int lane = static_cast<int>(threadIdx.x) % 32;
-      for (int m = lane; m < M; m += 32) row[m] = p.how.alpha * p.how.a(m, p.d.rows);
+      bool any_wide = false;
+      for (int m = lane; m < M; m += 32) {
+        row[m] = p.how.alpha * p.how.a(m, p.d.rows);
+        any_wide = any_wide || scale_is_wide(row[m]);
+      }
+      any_wide = __any_sync(~0u, any_wide);
+      if (lane == 0) {
+        wide = any_wide;
+        unusual = any_wide || p.how.bias != nullptr || p.how.accumulate;
+      }
 #pragma unroll
       for (int i = lane; i < tile::n; i += 32) {
         const int n = min(first + i, p.d.columns - 1);
@@ -189,7 +205,33 @@ struct gemm_sm90_skinny {
         bias[i] = p.how.bias != nullptr ? p.how.bias[n] : 0.0f;
       }
     }
+
+    /// From a sum to an output, whatever the epilogue; column n of the tile that begins at `first`.
+    __device__ float unusual_output(const arguments& p, int m, int n, int first,
+                                    float total) const {
+      float value = wide ? static_cast<float>(static_cast<double>(total) * row[m] * column[n])
+                         : total * row[m] * column[n];
+      if (p.how.bias != nullptr) value += bias[n];
+      if (p.how.accumulate) value += load_output<O>(p.d, m, first + n);
+      return value;
+    }
   };
+
+  // Into L2, before earlier kernels have ended: nothing reads there, so it does not matter who writes.
+
+  /// One thread: the weights of two steps. With more the copy engine would be late for the rest.
+  static __device__ void prefetch_weights(const arguments& p, const place& at) {
+#pragma unroll 1
+    for (int k = at.first; k < min(at.first + 2, at.last); ++k)
+      ptx::tma_prefetch(p.map_b, k * 128, at.column, ptx::keep::briefly);
+  }
+
+  /// A thread for each row of packed weights: its first scales.
+  static __device__ void prefetch_scales(const arguments& p, const place& at, int row) {
+    const std::int64_t first = p.scales.offset(min(at.column + row, p.d.columns - 1),
+                                               min(8 * at.first, p.scales.blocks - 1));
+    ptx::prefetch(p.scales.data + first);
+  }
 
   /// One thread: what the copy engine brings.
   static __device__ void load(const arguments& p, const place& at) {
@@ -223,70 +265,88 @@ struct gemm_sm90_skinny {
     }
   }
 
-  /// A pair of warpgroups: the products of their rows of B, in every `pairs`-th step. Packed rows are
-  /// decoded while the instructions of the other pair are under way.
+  /// A pair of warpgroups: the products of their rows of B, in every `pairs`-th step.
   static __device__ void multiply(const arguments& p, const place& at, int pair, int warp,
                                   float (&sum)[sums]) {
 #pragma unroll
     for (int i = 0; i < sums; ++i) sum[i] = 0.0f;
-    ring_position<stages> step;
     if constexpr (Packed) {
-      const packed_fragment rows(p.scales, p.row_scale, warp, at.column, p.d.columns, at.tables);
-      constexpr int ahead = 2;  // steps whose scales are on their way
-      packed_fragment::scale_pairs scales[ahead];
-#pragma unroll
-      for (int i = 0; i < ahead; ++i)
-        rows.load_scales(at.first + pair + i * tile::pairs, scales[i]);
-      step.advance(pair);
-      for (int first = at.first + pair; first < at.last; first += ahead * tile::pairs) {
-#pragma unroll
-        for (int i = 0; i < ahead; ++i) {
-          const int k = first + i * tile::pairs;
-          if (k >= at.last) break;
-          const int stage = ptx::broadcast(step.stage);
-          const std::uint32_t weights = at.weights(stage), b = at.activations(stage);
-          ptx::mbarrier_wait(at.ready(stage), step.parity);
-#pragma unroll
-          for (int half = 0; half < 2; ++half) {
-            std::uint32_t operand[4][4];
-            rows.decode(weights, half, scales[i], operand);
-            // Or the compiler may decode between the instructions, which then wait for each other.
-#pragma unroll
-            for (int j = 0; j < 4; ++j) wgmma_settle(operand[j]);
-            wgmma_fence();
-#pragma unroll
-            for (int j = 0; j < 4; ++j)
-              wgmma_registers<M>::run(
-                  sum, operand[j],
-                  wgmma_descriptor(b + static_cast<std::uint32_t>(half * M * 128), j), 1);
-            wgmma_commit();
-            wgmma_wait<0>();
-          }
-          at.ring.release(stage);
-          rows.load_scales(k + ahead * tile::pairs, scales[i]);
-          step.advance(tile::pairs);
-        }
+      packed_fragment rows(p.scales, p.row_scale, warp, at.column, p.d.columns, at.tables);
+      if (rows.aligned) {
+        multiply_packed<true>(at, pair, rows, sum);
+      } else {
+        multiply_packed<false>(at, pair, rows, sum);
       }
     } else {
-      int previous = -1;
-      for (int k = at.first; k < at.last; ++k) {
-        const int stage = ptx::broadcast(step.stage);
-        const std::uint32_t a = at.weights(stage) + static_cast<std::uint32_t>(warp / 4 * 64 * 128);
-        ptx::mbarrier_wait(at.ring.full(stage), step.parity);
-        wgmma_fence();
-#pragma unroll
-        for (int j = 0; j < 4; ++j)
-          wgmma<element::e4m3, element::e4m3, M>::run(
-              sum, wgmma_descriptor(a, j), wgmma_descriptor(at.activations(stage), j), 1);
-        wgmma_commit();
-        wgmma_wait<1>();
-        if (previous >= 0) at.ring.release(previous);
-        previous = stage;
-        step.advance();
-      }
+      multiply_e4m3(at, warp, sum);
     }
     wgmma_wait<0>();
     wgmma_settle(sum);
+  }
+
+  static __device__ void multiply_e4m3(const place& at, int warp, float (&sum)[sums]) {
+    ring_position<stages> step;
+    int previous = -1;
+    for (int k = at.first; k < at.last; ++k) {
+      const int stage = ptx::broadcast(step.stage);
+      const std::uint32_t a = at.weights(stage) + static_cast<std::uint32_t>(warp / 4 * 64 * 128);
+      ptx::mbarrier_wait(at.ring.full(stage), step.parity);
+      wgmma_fence();
+#pragma unroll
+      for (int j = 0; j < 4; ++j)
+        wgmma<element::e4m3, element::e4m3, M>::run(
+            sum, wgmma_descriptor(a, j), wgmma_descriptor(at.activations(stage), j), 1);
+      wgmma_commit();
+      wgmma_wait<1>();
+      if (previous >= 0) at.ring.release(previous);
+      previous = stage;
+      step.advance();
+    }
+  }
+
+  /// Rows are decoded while the instructions of the other pair are under way; what is to be decoded
+  /// next is read from shared memory while this pair's own are.
+  template <bool Aligned>
+  static __device__ void multiply_packed(const place& at, int pair, packed_fragment& rows,
+                                         float (&sum)[sums]) {
+    constexpr int round = stages / tile::pairs;  // steps of a pair until it meets a stage again
+    constexpr int ahead = 2;                     // steps whose scales are on their way
+    packed_fragment::scale_pairs scales[round];
+    static_assert(ahead <= round);
+#pragma unroll
+    for (int i = 0; i < ahead; ++i)
+      rows.load_scales<Aligned>(at.first + pair + i * tile::pairs, scales[i]);
+    rows.wait_for_row_scales();
+    std::uint32_t parity = 0;
+    for (int first = at.first + pair; first < at.last; first += stages, parity ^= 1) {
+#pragma unroll
+      for (int i = 0; i < round; ++i) {
+        const int k = first + i * tile::pairs, stage = pair + i * tile::pairs;
+        if (k >= at.last) break;
+        const std::uint32_t weights = at.weights(stage), b = at.activations(stage);
+        ptx::mbarrier_wait(at.ready(stage), parity);
+        packed_fragment::packed_blocks blocks = rows.load<Aligned>(weights, 0, scales[i]);
+#pragma unroll
+        for (int half = 0; half < 2; ++half) {
+          std::uint32_t operand[4][4];
+          rows.decode(blocks, operand);
+          // Or the compiler may decode between the instructions, which then wait for each other.
+#pragma unroll
+          for (int j = 0; j < 4; ++j) wgmma_settle(operand[j]);
+          wgmma_fence();
+#pragma unroll
+          for (int j = 0; j < 4; ++j)
+            wgmma_registers<M>::run(
+                sum, operand[j],
+                wgmma_descriptor(b + static_cast<std::uint32_t>(half * M * 128), j), 1);
+          wgmma_commit();
+          if (half == 0) blocks = rows.load<Aligned>(weights, 1, scales[i]);
+          wgmma_wait<0>();
+        }
+        at.ring.release(stage);
+        rows.load_scales<Aligned>(k + ahead * tile::pairs, scales[(i + ahead) % round]);
+      }
+    }
   }
 
   /// Leaves a warp's sums, fragment by fragment, where they are added up: in this block or, with a
@@ -304,10 +364,10 @@ struct gemm_sm90_skinny {
       for (int j = 0; j < M / 8; ++j)
         add(sum + 4 * j, mine + static_cast<std::uint32_t>(j * tile::fragment_bytes));
     }
+    int index = warp * (M / 8) / at.shares, target = warp * (M / 8) % at.shares;
 #pragma unroll
     for (int j = 0; j < M / 8; ++j) {
-      const int fragment = warp * (M / 8) + j, target = fragment % at.shares;
-      const std::uint32_t to = at.sums(at.share, fragment / at.shares);
+      const std::uint32_t to = at.sums(at.share, index);
       const float* s = sum + 4 * j;
       if (target == at.share) {
         store(to, s);
@@ -316,6 +376,7 @@ struct gemm_sm90_skinny {
         ptx::store_async(ptx::remote_address(to, block), s[0], s[1], s[2], s[3],
                          ptx::remote_address(at.sums_barrier, block));
       }
+      if (++target == at.shares) target = 0, ++index;
     }
   }
 
@@ -334,20 +395,28 @@ struct gemm_sm90_skinny {
   /// This block's part of the outputs, from the sums that all blocks of the cluster sent.
   static __device__ void write(const arguments& p, const place& at, const factors& with) {
     const int lane = static_cast<int>(threadIdx.x) % 32;
-    for (int i = static_cast<int>(threadIdx.x) / 32; i < at.fragments(); i += multipliers / 32) {
+    const bool unusual = with.unusual;
+    for (int i = static_cast<int>(threadIdx.x) / 32; i < at.fragments; i += multipliers / 32) {
       float total[4] = {0.0f, 0.0f, 0.0f, 0.0f};
+#pragma unroll 1
       for (int from = 0; from < at.shares; ++from) add(total, at.sums(from, i));
-      const int fragment = i * at.shares + at.share, warp = fragment / (M / 8);
+      const int fragment = i * at.shares + at.share;
+      const int first_m = fragment % (M / 8) * 8 + lane % 4 * 2;
+      const int first_n = fragment / (M / 8) * 16 + lane / 4;
+      const float row[2] = {with.row[first_m], with.row[first_m + 1]};
+      const float column[2] = {with.column[first_n], with.column[first_n + 8]};
+      const auto store = [&](auto output_of) {
 #pragma unroll
-      for (int j = 0; j < 4; ++j) {
-        const int m = fragment % (M / 8) * 8 + lane % 4 * 2 + j % 2, line = lane / 4 + j / 2 * 8;
-        const int n = 16 * warp + line;
-        if (m >= p.d.rows || at.column + n >= p.d.columns) continue;
-        float value =
-            static_cast<float>(static_cast<double>(total[j]) * with.row[m] * with.column[n]);
-        if (p.how.bias != nullptr) value += with.bias[n];
-        if (p.how.accumulate) value += load_output<O>(p.d, m, at.column + n);
-        store_output<O>(p.d, m, at.column + n, value);
+        for (int j = 0; j < 4; ++j) {
+          const int m = first_m + j % 2, n = first_n + j / 2 * 8;
+          if (m < p.d.rows && at.column + n < p.d.columns)
+            store_output<O>(p.d, m, at.column + n, output_of(j, m, n));
+        }
+      };
+      if (unusual) {
+        store([&](int j, int m, int n) { return with.unusual_output(p, m, n, at.column, total[j]); });
+      } else {
+        store([&](int j, int, int) { return total[j] * row[j % 2] * column[j / 2]; });
       }
     }
   }

@@ -19,12 +19,14 @@ namespace halfbyte::cuda {
 /// 128-byte swizzle: blocks 2q and 2q + 1 of rows i and i + 8, for lane 4i + q.
 struct packed_fragment {
   struct scale_pairs {
-    std::uint32_t of_row[2];  // two scales, a byte each
+    std::uint32_t of_row[2];  // two scales, a byte each; if they are not aligned, the first...
+    std::uint32_t second[2];  // ...and the second
   };
   std::uint32_t line;             // offset in the tile
   const std::uint8_t* scale[2];   // of this thread's first block of its rows
   int block, blocks, step;        // of eight; in a row; bytes from one scale of a row to the fifth
   bool aligned;                   // all pairs of scales lie at even addresses
+  float of_row[2];                // the scales of its rows
   std::uint32_t tables, bias[2];  // in shared memory; from a scale to the offset of its table
 
   __device__ packed_fragment(const scale_grid& scales, const float* row_scale, int warp, int first,
@@ -36,17 +38,27 @@ struct packed_fragment {
         tables(tables_address) {
     const int in_tile = 16 * warp + static_cast<int>(threadIdx.x) % 32 / 4;
     line = static_cast<std::uint32_t>(in_tile * 128 + (block ^ (in_tile % 8)) * 16);
+    int row[2];
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
-      const int row = min(first + in_tile + 8 * i, rows - 1);
-      scale[i] = scales.data + scales.offset(row, 0) + block / 4 * step + block % 4;
-      // The row's scale is that of k = 0, and the first table that of k = -8.
-      bias[i] = 8u * (8u - (__float_as_uint(row_scale[row]) >> 23));
+      row[i] = min(first + in_tile + 8 * i, rows - 1);
+      of_row[i] = __ldg(row_scale + row[i]);
     }
+#pragma unroll
+    for (int i = 0; i < 2; ++i)
+      scale[i] = scales.data + scales.offset(row[i], 0) + block / 4 * step + block % 4;
+  }
+
+  /// Waits for what the constructor began to load; called when more loads have begun, once.
+  __device__ void wait_for_row_scales() {
+    // The row's scale is that of k = 0, and the first table that of k = -8.
+#pragma unroll
+    for (int i = 0; i < 2; ++i) bias[i] = 8u * (8u - (__float_as_uint(of_row[i]) >> 23));
   }
 
   /// The scales of this thread's blocks of the k-th 256 elements; behind the row's end, where
-  /// elements are zero, others of the row. Nothing here waits for a load that is aligned.
+  /// elements are zero, others of the row. Nothing here waits for a load.
+  template <bool Aligned>
   __device__ void load_scales(int k, scale_pairs& to) const {
     const int left = blocks - 8 * k - block;  // blocks from this thread's first to the row's end
     const std::int64_t offset =
@@ -54,26 +66,43 @@ struct packed_fragment {
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
       const std::uint8_t* from = scale[i] + offset;
-      if (aligned) {
+      if constexpr (Aligned) {
         to.of_row[i] = __ldg(reinterpret_cast<const std::uint16_t*>(from));
       } else {
-        to.of_row[i] = __ldg(from) | std::uint32_t{__ldg(from + (left > 1 ? 1 : 0))} << 8;
+        to.of_row[i] = __ldg(from);
+        to.second[i] = __ldg(from + (left > 1 ? 1 : 0));
       }
     }
   }
 
-  /// The elements of this thread's blocks 2q + `half` as operands of four instructions.
-  __device__ void decode(std::uint32_t tile, int half, const scale_pairs& scales,
-                         std::uint32_t (&operand)[4][4]) const {
+  /// This thread's blocks 2q + `half` of its rows, packed, and their tables.
+  struct packed_blocks {
+    uint4 of_row[2];
+    uint2 table[2];
+  };
+  template <bool Aligned>
+  __device__ packed_blocks load(std::uint32_t tile, int half, const scale_pairs& scales) const {
     const std::uint32_t from = (tile + line) ^ static_cast<std::uint32_t>(half * 16);
+    packed_blocks blocks;
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
-      const uint4 packed = ptx::load_shared(from + 8u * 128u * static_cast<std::uint32_t>(i));
-      const std::uint32_t eightfold = half == 0 ? scales.of_row[i] << 3 : scales.of_row[i] >> 5;
-      const uint2 pair = ptx::load_shared_pair(tables + ((eightfold + bias[i]) & 0x78u));
+      blocks.of_row[i] = ptx::load_shared(from + 8u * 128u * static_cast<std::uint32_t>(i));
+      const std::uint32_t eightfold = half == 0 ? scales.of_row[i] << 3
+                                      : Aligned ? scales.of_row[i] >> 5
+                                                : scales.second[i] << 3;
+      blocks.table[i] = ptx::load_shared_pair(tables + ((eightfold + bias[i]) & 0x78u));
+    }
+    return blocks;
+  }
+
+  /// The same as operands of four instructions.
+  static __device__ void decode(const packed_blocks& blocks, std::uint32_t (&operand)[4][4]) {
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+      const uint4& packed = blocks.of_row[i];
       folded_magnitudes table;
-      table.low = pair.x;
-      table.high = pair.y;
+      table.low = blocks.table[i].x;
+      table.high = blocks.table[i].y;
       const std::uint32_t words[4] = {packed.x, packed.y, packed.z, packed.w};
 #pragma unroll
       for (int j = 0; j < 4; ++j) {
@@ -100,24 +129,21 @@ struct reordered_activations {
     // Eight threads at a time have rows 0, 2, 5, 7 or 1, 3, 4, 6: no two meet in a bank.
     const int side = thread % 2, pick = thread / 2 % 4, half = thread / 16 % 2;
     const int row = thread / 32 * 8 + 2 * pick + (pick / 2 ^ thread / 8 % 2);
-    uint4 word[tasks_each][4];
-#pragma unroll
-    for (int t = 0; t < tasks_each; ++t)
-#pragma unroll
-      for (int q = 0; q < 4; ++q)
-        word[t][q] = ptx::load_shared(
-            chunk(activations, row + t * team / 4, q / 2, q % 2 * 4 + 2 * half + side));
-    __syncwarp();  // the rest of the row is with other threads
 #pragma unroll
     for (int t = 0; t < tasks_each; ++t) {
-      const uint4(&w)[4] = word[t];
+      const int own = row + t * team / 4;
+      uint4 w[4];
+#pragma unroll
+      for (int q = 0; q < 4; ++q)
+        w[q] = ptx::load_shared(chunk(activations, own, q / 2, q % 2 * 4 + 2 * half + side));
+      __syncwarp();  // the rest of the row is with other threads
       const uint4 moved[4] = {{w[0].x, w[1].x, w[2].x, w[3].x},
                               {w[0].y, w[1].y, w[2].y, w[3].y},
                               {w[0].z, w[1].z, w[2].z, w[3].z},
                               {w[0].w, w[1].w, w[2].w, w[3].w}};
 #pragma unroll
       for (int i = 0; i < 4; ++i)
-        ptx::store_shared(chunk(activations, row + t * team / 4, half, 4 * side + i), moved[i]);
+        ptx::store_shared(chunk(activations, own, half, 4 * side + i), moved[i]);
     }
   }
 

@@ -82,6 +82,18 @@ inline __device__ void tma_load(std::uint32_t target, const CUtensorMap& map, in
       : "memory");
 }
 
+/// Brings 32 bytes, or a box, into L2 only.
+inline __device__ void prefetch(const void* address) {
+  asm volatile("prefetch.global.L2 [%0];" ::"l"(address));
+}
+
+inline __device__ void tma_prefetch(const CUtensorMap& map, int column, int row, keep policy) {
+  asm volatile(
+      "cp.async.bulk.prefetch.tensor.2d.L2.global.L2::cache_hint [%0, {%1, %2}], %3;" ::"l"(&map),
+      "r"(column), "r"(row), "l"(static_cast<std::uint64_t>(policy))
+      : "memory");
+}
+
 /// Writes a box from shared memory; what lies outside the matrix is left out.
 inline __device__ void tma_store(const CUtensorMap& map, int column, int row, std::uint32_t source,
                                  keep policy) {
@@ -110,8 +122,9 @@ inline __device__ void fence_proxy_async() {
 
 // Clusters (sm_90) and registers (sm_90a).
 
+/// Orders nothing but what `fence_mbarrier_init` came after.
 inline __device__ void cluster_arrive() {
-  asm volatile("barrier.cluster.arrive.release.aligned;" ::: "memory");
+  asm volatile("barrier.cluster.arrive.relaxed.aligned;" ::: "memory");
 }
 
 inline __device__ void cluster_wait() {
