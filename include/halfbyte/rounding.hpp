@@ -2,6 +2,7 @@
 
 #include <concepts>
 #include <cstdint>
+#include <type_traits>
 
 #include <halfbyte/config.hpp>
 #include <halfbyte/random.hpp>
@@ -30,9 +31,10 @@ struct dropped {
 /// Numbers that the format holds never ask. `index` is the element's position in its tensor; only
 /// policies that draw random bits read it.
 template <class R>
-concept rounding = std::copyable<R> && requires(const R r, dropped d, std::uint64_t index) {
-  { r.away(d, index) } -> std::same_as<bool>;
-};
+concept rounding =
+    std::is_copy_constructible_v<R> && requires(const R r, dropped d, std::uint64_t index) {
+      { r.away(d, index) } -> std::same_as<bool>;
+    };
 
 /// To nearest, ties to the even pattern: error at most 1/2 ulp. IEEE 754-2019, 4.3.1.
 struct nearest_even {

@@ -3,6 +3,7 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 
 #include <halfbyte/bits.hpp>
 #include <halfbyte/block_format.hpp>
@@ -28,8 +29,8 @@ struct tensor_scaling {
 /// - `suits<B>()`, whether it is a rule for B: without it, it is one for every block format.
 template <class S>
 concept scale_rule =
-    std::copyable<S> && requires(const S s, matrix_view<const float> x, unpacked amax,
-                                 tensor_scaling tensor) {
+    std::is_copy_constructible_v<S> &&
+    requires(const S s, matrix_view<const float> x, unpacked amax, tensor_scaling tensor) {
       { s.template block_scale<nvfp4>(x, amax, tensor) } -> std::same_as<std::uint32_t>;
     };
 
