@@ -125,10 +125,12 @@ class quantized {
   std::ptrdiff_t rows() const { return rows_; }
   std::ptrdiff_t cols() const { return cols_; }
   scale_layout layout() const { return layout_; }
-  std::span<const std::uint8_t> elements() const { return elements_; }
-  std::span<std::uint8_t> elements() { return elements_; }
-  std::span<const std::uint8_t> scales() const { return scales_; }
-  std::span<std::uint8_t> scales() { return scales_; }
+  // From pointers, which are those of a view: vectors would become spans in every program, even one
+  // that asks for none.
+  std::span<const std::uint8_t> elements() const { return {view().elements, elements_.size()}; }
+  std::span<std::uint8_t> elements() { return {view().elements, elements_.size()}; }
+  std::span<const std::uint8_t> scales() const { return {view().scales, scales_.size()}; }
+  std::span<std::uint8_t> scales() { return {view().scales, scales_.size()}; }
   float tensor_scale() const { return tensor_scale_; }
   void set_tensor_scale(float scale) { tensor_scale_ = scale; }
 
