@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <optional>
 #include <type_traits>
 #include <utility>
@@ -112,25 +113,56 @@ tensor_scaling scale_matrix(matrix_view<const T> x, const Scale& rule,
   }
 }
 
+/// Quantizes the blocks of a grid, whose first is at (`i`, `j`) of that of the matrix: the usual
+/// ones with `kernel`, if there is one, the others as the specification says.
+template <block_format B, class T, class Rounding, class Scale>
+void quantize_grid(const block_grid<T>& blocks, const quantized_view<B, std::uint8_t>& out,
+                   std::ptrdiff_t i, std::ptrdiff_t j, grid_kernel<B, T, Rounding, Scale>* kernel,
+                   const block_plan<B>& plan, const Rounding& rounding, const Scale& rule,
+                   element_indices index) {
+  const int wide = blocks.wide;
+  found_scales<B> found;
+  found.any_special = true;
+  if (kernel != nullptr) kernel(blocks, out.block(i, j), plan, rounding, rule, index, found);
+  for (int b = 0; b < blocks.n && found.any_special; ++b) {
+    if (kernel != nullptr && found.special[b] == 0) continue;
+    const element_indices at{index(b / wide * blocks.r, b % wide * blocks.c), index.stride};
+    const std::uint32_t pattern = quantize_block<block_format(B)>(
+        blocks[b], out.block(i + b / wide, j + b % wide), plan.tensor, rounding, rule, at);
+    found.pattern[b] = static_cast<std::remove_cvref_t<decltype(*found.pattern)>>(pattern);
+  }
+  for (int b = 0; b < blocks.n; b += wide) {
+    if (scale_bytes(B.scale) == 1 && out.layout == scale_layout::linear) {
+      std::uint8_t* to = out.scales + (i + b / wide) * B.grid_cols(out.cols) + j;
+      std::memcpy(to, found.pattern + b, static_cast<std::size_t>(wide));
+    } else {
+      for (int k = 0; k < wide; ++k) out.set_scale(i + b / wide, j + k, found.pattern[b + k]);
+    }
+  }
+}
+
 /// Quantizes the blocks of x, whose first is at (`i`, `j`) of the grid of blocks.
 template <block_format B, class T, class Rounding, class Scale>
 void quantize_strip(matrix_view<const T> x, quantized_view<B, std::uint8_t> out, std::ptrdiff_t i,
                     std::ptrdiff_t j, const block_plan<B>& plan, const Rounding& rounding,
                     const Scale& rule, element_indices index) {
+  grid_kernel<B, T, Rounding, Scale>* kernel = nullptr;
   if constexpr (block_plan<B>::template possible<T, Rounding, Scale>()) {
-    const auto run = [&](auto kernels) {
-      kernels.template quantize<block_format(B)>(x, out, i, j, plan, rounding, rule, index);
+    const auto choose = [&](auto kernels) {
+      kernel = &decltype(kernels)::template quantize<block_format(B), T, Rounding, Scale>;
     };
-    if (plan.possible_here() && with_kernels(run)) return;
+    if (plan.possible_here()) with_kernels(choose);
   }
   const std::ptrdiff_t r = B.block_rows(out.rows), c = B.block_cols(out.cols);
-  for (std::ptrdiff_t a = 0; a * r < x.rows; ++a) {
-    for (std::ptrdiff_t b = 0; b * c < x.cols; ++b) {
-      const element_indices at{index(a * r, b * c), index.stride};
-      out.set_scale(
-          i + a, j + b,
-          quantize_block<block_format(B)>(x.block(a * r, b * c, r, c), out.block(i + a, j + b),
-                                          plan.tensor, rounding, rule, at));
+  const std::ptrdiff_t wide =
+      smaller<std::ptrdiff_t>(larger<std::ptrdiff_t>(chunk / c, 1), most_blocks);
+  const std::ptrdiff_t high = larger<std::ptrdiff_t>(wide / ceil_div(x.cols, c), 1);
+  for (std::ptrdiff_t row = 0; row * r < x.rows; row += high) {
+    for (std::ptrdiff_t col = 0; col * c < x.cols; col += wide) {
+      const block_grid<T> blocks(x.block(row * r, col * c, high * r, wide * c), r, c);
+      const element_indices at{index(row * r, col * c), index.stride};
+      quantize_grid<block_format(B)>(blocks, out, i + row, j + col, kernel, plan, rounding, rule,
+                                     at);
     }
   }
 }

@@ -23,6 +23,34 @@ namespace halfbyte::detail {
 
 /// Numbers handled between two looks at the scales: a multiple of every word, in every L1 cache.
 inline constexpr int chunk = 512;
+/// Blocks handled at a time, at most.
+inline constexpr int most_blocks = chunk / 16;
+
+/// Some blocks that lie side by side, row by row.
+template <class T>
+struct block_grid {
+  matrix_view<const T> x;
+  std::ptrdiff_t r, c;  ///< extents of a block
+  int wide, n;          ///< blocks in a row, and in all
+
+  block_grid(matrix_view<const T> part, std::ptrdiff_t rows, std::ptrdiff_t cols)
+      : x(part),
+        r(rows),
+        c(cols),
+        wide(static_cast<int>(ceil_div(x.cols, c))),
+        n(wide * static_cast<int>(ceil_div(x.rows, r))) {}
+
+  matrix_view<const T> operator[](int b) const { return x.block(b / wide * r, b % wide * c, r, c); }
+};
+
+/// What vector loops find for the blocks of a grid: the patterns of their scales, and which of them
+/// are special. Those are left to `quantize_block`.
+template <block_format B>
+struct found_scales {
+  std::conditional_t<B.scale.bits() <= 8, std::uint8_t, std::uint32_t> pattern[most_blocks];
+  std::uint32_t special[most_blocks];  ///< not zero
+  bool any_special;
+};
 
 /// What the vector loops need to know of a rounding policy; `known` only for those of this library.
 template <class Rounding>
@@ -376,5 +404,11 @@ struct dequantize_plan {
     }
   }
 };
+
+/// Quantizes the usual blocks of a grid, whose elements are those of a view: one for each
+/// instruction set.
+template <block_format B, class T, class Rounding, class Scale>
+using grid_kernel = void(const block_grid<T>&, const packed_view<B.element>&, const block_plan<B>&,
+                         const Rounding&, const Scale&, element_indices, found_scales<B>&);
 
 }  // namespace halfbyte::detail
