@@ -92,14 +92,16 @@ struct quantized_view {
 
 namespace detail {
 
-inline void check_storage(std::ptrdiff_t rows, std::ptrdiff_t cols, scale_layout layout,
-                          std::ptrdiff_t bytes) {
+/// `layout`, of scales of `bytes` bytes, where a matrix of this size can have it.
+inline scale_layout checked_layout(std::ptrdiff_t rows, std::ptrdiff_t cols, scale_layout layout,
+                                   std::ptrdiff_t bytes) {
   if (rows < 0 || cols < 0) {
     throw argument_error("quantized: size %td x %td", rows, cols);
   }
   if (layout == scale_layout::swizzled_128x4 && bytes != 1) {
     throw argument_error("quantized: swizzled_128x4 needs scales of one byte");
   }
+  return layout;
 }
 
 }  // namespace detail
@@ -114,12 +116,13 @@ class quantized {
   /// A matrix of zeros. Throws std::invalid_argument for negative sizes, and for a swizzled layout
   /// of scales that are not bytes.
   quantized(std::ptrdiff_t rows, std::ptrdiff_t cols, scale_layout layout = scale_layout::linear)
-      : rows_(rows), cols_(cols), layout_(layout) {
+      : rows_(rows),
+        cols_(cols),
+        layout_(detail::checked_layout(rows, cols, layout, scale_bytes(B.scale))),
+        elements_(static_cast<std::size_t>(rows) * packed_bytes(B.element, cols)),
+        scales_(scales_size<B>(rows, cols, layout)) {
     static_assert(B.valid(),
                   "not a block format that halfbyte can hold: see block_format::valid()");
-    detail::check_storage(rows, cols, layout, scale_bytes(B.scale));
-    elements_.resize(static_cast<std::size_t>(rows) * packed_bytes(B.element, cols));
-    scales_.resize(scales_size<B>(rows, cols, layout));
   }
 
   std::ptrdiff_t rows() const { return rows_; }
