@@ -257,9 +257,7 @@ struct block_plan {
 
   template <class Rounding, class Scale>
   block_plan(tensor_scaling t, const Rounding&, const Scale& rule)
-      : tensor(t),
-        inverse_of_limit(1 /
-                         (double{decode<B.element>(B.element.max_pattern())} * double{t.scale})) {
+      : tensor(t), inverse_of_limit(1 / (to_double(largest<B.element>()) * double{t.scale})) {
     if constexpr ((counts<Rounding> && nv) || searches<Scale>) {
       if (!possible_here()) return;
       if constexpr (multiplies<Scale>) factor = rule.template block_factor<B>(t);
