@@ -131,12 +131,22 @@ void quantize_grid(const block_grid<T>& blocks, const quantized_view<B, std::uin
         blocks[b], out.block(i + b / wide, j + b % wide), plan.tensor, rounding, rule, at);
     found.pattern[b] = static_cast<std::remove_cvref_t<decltype(*found.pattern)>>(pattern);
   }
-  for (int b = 0; b < blocks.n; b += wide) {
-    if (scale_bytes(B.scale) == 1 && out.layout == scale_layout::linear) {
-      std::uint8_t* to = out.scales + (i + b / wide) * B.grid_cols(out.cols) + j;
-      std::memcpy(to, found.pattern + b, static_cast<std::size_t>(wide));
+  if (out.layout != scale_layout::linear) {
+    for (int b = 0; b < blocks.n; ++b) {
+      out.set_scale(i + b / wide, j + b % wide, found.pattern[b]);
+    }
+    return;
+  }
+  const std::ptrdiff_t across = B.grid_cols(out.cols);
+  const int run = wide == across ? blocks.n : wide;  // scales that follow each other
+  for (int b = 0; b < blocks.n; b += run) {
+    const std::ptrdiff_t first = (i + b / wide) * across + j;
+    if constexpr (sizeof *found.pattern == 1) {
+      std::memcpy(out.scales + first, found.pattern + b, static_cast<std::size_t>(run));
     } else {
-      for (int k = 0; k < wide; ++k) out.set_scale(i + b / wide, j + k, found.pattern[b + k]);
+      for (int k = 0; k < run; ++k) {
+        store_scale<B.scale>(out.scales, first + k, found.pattern[b + k]);
+      }
     }
   }
 }
