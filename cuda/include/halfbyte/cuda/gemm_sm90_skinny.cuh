@@ -93,9 +93,7 @@ struct gemm_sm90_skinny {
     if (Packed && threadIdx.x < 16)
       tables[threadIdx.x] = folded_magnitudes(min(static_cast<int>(threadIdx.x) - 8, 6));
     __syncthreads();
-    if (threadIdx.x == loader) prefetch_weights(p, at);
-    if (Packed && threadIdx.x >= multipliers && threadIdx.x < loader)
-      prefetch_scales(p, at, static_cast<int>(threadIdx.x) - multipliers);
+    if (threadIdx.x == loader) prefetch(p, at);
     ptx::wait_for_earlier_kernels();
     if (at.shares > 1) ptx::cluster_arrive();
     const int warp = ptx::warp_index();
@@ -217,20 +215,13 @@ struct gemm_sm90_skinny {
     }
   };
 
-  // Into L2, before earlier kernels have ended: nothing reads there, so it does not matter who writes.
-
-  /// One thread: the weights of two steps. With more the copy engine would be late for the rest.
-  static __device__ void prefetch_weights(const arguments& p, const place& at) {
+  /// One thread: into L2, before earlier kernels have ended, the weights of two steps. Nothing is
+  /// read from there before, so that it does not matter who writes them; with those of more steps
+  /// the copy engine would be late for the activations.
+  static __device__ void prefetch(const arguments& p, const place& at) {
 #pragma unroll 1
     for (int k = at.first; k < min(at.first + 2, at.last); ++k)
       ptx::tma_prefetch(p.map_b, k * 128, at.column, ptx::keep::briefly);
-  }
-
-  /// A thread for each row of packed weights: its first scales.
-  static __device__ void prefetch_scales(const arguments& p, const place& at, int row) {
-    const std::int64_t first = p.scales.offset(min(at.column + row, p.d.columns - 1),
-                                               min(8 * at.first, p.scales.blocks - 1));
-    ptx::prefetch(p.scales.data + first);
   }
 
   /// One thread: what the copy engine brings.

@@ -82,11 +82,7 @@ inline __device__ void tma_load(std::uint32_t target, const CUtensorMap& map, in
       : "memory");
 }
 
-/// Brings 32 bytes, or a box, into L2 only.
-inline __device__ void prefetch(const void* address) {
-  asm volatile("prefetch.global.L2 [%0];" ::"l"(address));
-}
-
+/// Brings a box into L2 only.
 inline __device__ void tma_prefetch(const CUtensorMap& map, int column, int row, keep policy) {
   asm volatile(
       "cp.async.bulk.prefetch.tensor.2d.L2.global.L2::cache_hint [%0, {%1, %2}], %3;" ::"l"(&map),
