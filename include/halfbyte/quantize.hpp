@@ -239,7 +239,7 @@ void transpose(matrix_view<const T> from, matrix_view<T> to) {
   }
 }
 
-/// The transpose is gathered into a buffer that stays in the second cache, 128 columns and as many
+/// The transpose is gathered into a buffer that stays in the second cache, 256 columns and as many
 /// rows as there is room for at a time: few rows of x, long pieces of each.
 template <block_format B, class T, class Rounding, class Scale>
 quantized<B> quantize_cols(matrix_view<const T> x, tensor_scaling tensor, const Rounding& rounding,
@@ -250,16 +250,21 @@ quantized<B> quantize_cols(matrix_view<const T> x, tensor_scaling tensor, const 
   const block_plan<B> plan(tensor, rounding, rule);
   const std::ptrdiff_t r = B.block_rows(out.rows), c = B.block_cols(out.cols);
   const std::ptrdiff_t width =
-      smaller(c * larger<std::ptrdiff_t>(128 / c, 1), larger<std::ptrdiff_t>(out.cols, 1));
+      smaller(c * larger<std::ptrdiff_t>(256 / c, 1), larger<std::ptrdiff_t>(out.cols, 1));
   const std::ptrdiff_t together =  // rows of blocks
-      larger<std::ptrdiff_t>(larger<std::ptrdiff_t>(65536 / width, 64) / r, 1);
-  const strips cut(out.rows, out.cols, together * r, 16 * width);
-  const std::ptrdiff_t stride = width + 16;  // not a power of two: columns share no cache set
+      larger<std::ptrdiff_t>(larger<std::ptrdiff_t>(131072 / width, 64) / r, 1);
+  const strips cut(out.rows, out.cols, together * r, 8 * width);
+  struct alignas(64) line {  // of a cache: no word lies in two
+    T numbers[64 / sizeof(T)];
+  };
+  constexpr auto per_line = static_cast<std::ptrdiff_t>(64 / sizeof(T));
+  // An odd number of lines: columns share no cache set.
+  const std::ptrdiff_t lines = ceil_div(width, per_line) | 1;
   cut.for_each([&](std::ptrdiff_t i, std::ptrdiff_t first) {
-    std::vector<T> buffer(static_cast<std::size_t>(smaller(cut.height, out.rows) * stride));
+    std::vector<line> buffer(static_cast<std::size_t>(smaller(cut.height, out.rows) * lines));
     for (std::ptrdiff_t k = first; k < smaller(first + cut.width, out.cols); k += width) {
       const matrix_view<const T> from = x.block(k, i, width, cut.height);
-      const matrix_view<T> to{buffer.data(), from.cols, from.rows, stride};
+      const matrix_view<T> to{buffer.data()->numbers, from.cols, from.rows, lines * per_line};
       transpose(from, to);
       quantize_strip<block_format(B), T>(to, out, i / r, k / c, plan, rounding, rule,
                                          indices_from(i, k, out.cols));
