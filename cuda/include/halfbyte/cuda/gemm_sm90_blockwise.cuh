@@ -279,7 +279,8 @@ struct gemm_sm90_blockwise {
       waiting = false;
     };
     for (tile_walk<Tile> tile{p.order}; tile.more(); tile.advance()) {
-      if (tile.is_half()) {  // the last one
+      // In here, not behind the loop: or the compiler computes descriptors anew in every step.
+      if (tile.is_half()) {
         finish();
         multiply_tile(std::integral_constant<int, 1>{});
         const output_matrix d = left_of_half(p, factors);

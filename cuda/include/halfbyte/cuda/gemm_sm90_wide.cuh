@@ -65,7 +65,8 @@ struct gemm_sm90_wide : sm90_kernel<gemm_sm90_wide<A, B, O, Tile>, A, B, O, Tile
                             wgmma_descriptor(a + Tile::a_bytes, j), !first || u != 0 || j != 0);
             wgmma_commit();
           }
-          if constexpr (first && columns == Tile::n && kept_outputs::possible) kept.store(p, slab, u);
+          if constexpr (first && columns == Tile::n && kept_outputs::possible)
+            kept.store(p, slab, u);
           // The step before this one is done now: its stage may be filled again.
           if (!first || u > 0) {
             if (padding) {
@@ -103,7 +104,7 @@ struct gemm_sm90_wide : sm90_kernel<gemm_sm90_wide<A, B, O, Tile>, A, B, O, Tile
     }
 #pragma unroll
     for (int i = 0; i < kept_outputs::slabs; ++i) kept.store(p, slab, i);
-    if (tile.more()) {
+    if (tile.more()) {  // half a tile
       accumulator half[Tile::n / 4], sum[1][Tile::n / 2] = {};
       multiply_tile(half);
 #pragma unroll
