@@ -131,7 +131,7 @@ void quantize_grid(const block_grid<T>& blocks, const quantized_view<B, std::uin
         blocks[b], out.block(i + b / wide, j + b % wide), plan.tensor, rounding, rule, at);
     found.pattern[b] = static_cast<std::remove_cvref_t<decltype(*found.pattern)>>(pattern);
   }
-  if (out.layout != scale_layout::linear) {
+  if (out.layout != scale_layout::linear || sizeof *found.pattern != 1) {
     for (int b = 0; b < blocks.n; ++b) {
       out.set_scale(i + b / wide, j + b % wide, found.pattern[b]);
     }
@@ -141,13 +141,7 @@ void quantize_grid(const block_grid<T>& blocks, const quantized_view<B, std::uin
   const int run = wide == across ? blocks.n : wide;  // scales that follow each other
   for (int b = 0; b < blocks.n; b += run) {
     const std::ptrdiff_t first = (i + b / wide) * across + j;
-    if constexpr (sizeof *found.pattern == 1) {
-      std::memcpy(out.scales + first, found.pattern + b, static_cast<std::size_t>(run));
-    } else {
-      for (int k = 0; k < run; ++k) {
-        store_scale<B.scale>(out.scales, first + k, found.pattern[b + k]);
-      }
-    }
+    std::memcpy(out.scales + first, found.pattern + b, static_cast<std::size_t>(run));
   }
 }
 

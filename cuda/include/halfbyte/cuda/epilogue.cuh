@@ -128,21 +128,12 @@ struct warp_writer {
   const factors& tile;
   int line;  // of the tile: the warp's first
 
-  /// All of a tile; blocks of 64 rows one below the other.
-  template <int Blocks, class T>
+  /// All of a tile, or the first of `Parts` groups of columns, with which D ends; blocks of 64 rows
+  /// one below the other.
+  template <int Parts = 1, int Blocks, class T>
   __device__ void write(const T (&sum)[Blocks][N / 2]) const {
     if (in_slabs()) {
-      write_part<0, 1>(sum);
-    } else {
-      write_elements(sum);
-    }
-  }
-
-  /// The left half of a tile, with which D ends.
-  template <int Blocks, class T>
-  __device__ void write_half(const T (&sum)[Blocks][N / 2]) const {
-    if (in_slabs()) {
-      write_part<0, 2>(sum);
+      write_part<0, Parts>(sum);
     } else {
       write_elements(sum);
     }

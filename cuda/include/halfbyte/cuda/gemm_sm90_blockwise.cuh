@@ -284,7 +284,7 @@ struct gemm_sm90_blockwise {
         finish();
         multiply_tile(std::integral_constant<int, 1>{});
         const output_matrix d = left_of_half(p, factors);
-        make_writer<writer>(p, d, factors, slab, warp * 16).write_half(total);
+        make_writer<writer>(p, d, factors, slab, warp * 16).template write<parts>(total);
         break;
       }
       multiply_tile(std::integral_constant<int, parts>{});

@@ -110,7 +110,7 @@ struct gemm_sm90_wide : sm90_kernel<gemm_sm90_wide<A, B, O, Tile>, A, B, O, Tile
 #pragma unroll
       for (int i = 0; i < Tile::n / 4; ++i) sum[0][i] = half[i];
       const output_matrix d = left_of_half(p, factors);
-      make_writer<writer>(p, d, factors, slab, line).write_half(sum);
+      make_writer<writer>(p, d, factors, slab, line).template write<2>(sum);
     }
     writer::wait_for_slabs();
   }
