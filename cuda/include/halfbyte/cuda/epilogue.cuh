@@ -47,16 +47,52 @@ inline __device__ float load_output(const output_matrix& d, int row, int column)
   return __uint_as_float(std::uint32_t{pattern} << 16);
 }
 
+/// Two elements of 16 bits; the first is the low half.
+template <output O>
+inline __device__ std::uint32_t packed_output(float low, float high) {
+  return O == output::float16 ? ptx::to_float16x2(low, high) : ptx::to_bfloat16x2(low, high);
+}
+
 template <output O>
 inline __device__ void store_output(const output_matrix& d, int row, int column, float value) {
   const std::int64_t i = row * d.stride + column;
   if constexpr (O == output::float32) {
     static_cast<float*>(d.data)[i] = value;
   } else {
-    const std::uint32_t pattern =
-        O == output::float16 ? ptx::to_float16x2(value, 0.0f) : ptx::to_bfloat16x2(value, 0.0f);
-    static_cast<std::uint16_t*>(d.data)[i] = static_cast<std::uint16_t>(pattern);
+    static_cast<std::uint16_t*>(d.data)[i] =
+        static_cast<std::uint16_t>(packed_output<O>(value, 0.0f));
   }
+}
+
+/// Can four neighbouring elements of D, from a multiple of four on, be stored at once?
+template <output O>
+inline __device__ bool stores_four(const output_matrix& d) {
+  constexpr unsigned bytes = 4 * bytes_of(O);
+  return d.stride % 4 == 0 && reinterpret_cast<std::uintptr_t>(d.data) % bytes == 0;
+}
+
+template <output O>
+inline __device__ void store_four(const output_matrix& d, int row, int column,
+                                  const float (&value)[4]) {
+  const std::int64_t i = (row * d.stride + column) / 4;
+  if constexpr (O == output::float32) {
+    static_cast<float4*>(d.data)[i] = {value[0], value[1], value[2], value[3]};
+  } else {
+    static_cast<uint2*>(d.data)[i] = {packed_output<O>(value[0], value[1]),
+                                      packed_output<O>(value[2], value[3])};
+  }
+}
+
+/// Stores an element of D, whatever the epilogue: `row` is alpha · a[m], `column` b[n]; `wide` if
+/// row's product needs double.
+template <output O>
+inline __device__ void finish_output(const epilogue& how, const output_matrix& d, int m, int n,
+                                     float total, float row, float column, float bias, bool wide) {
+  float value = wide ? static_cast<float>(static_cast<double>(total) * row * column)
+                     : total * row * column;
+  if (how.bias != nullptr) value += bias;
+  if (how.accumulate) value += load_output<O>(d, m, n);
+  store_output<O>(d, m, n, value);
 }
 
 /// True if a product with this scale needs double to be safe; NaN and infinity do no harm there.
@@ -270,7 +306,7 @@ struct warp_writer {
       if constexpr (O == output::float32) {
         words[j] = __float_as_uint(value[j]);
       } else {
-        words[j] = packed(value[2 * j], value[2 * j + 1]);
+        words[j] = packed_output<O>(value[2 * j], value[2 * j + 1]);
       }
     }
   }
@@ -325,23 +361,12 @@ struct warp_writer {
       for (int i = 0; i < 16 && row + i < d.rows; ++i) {
         const float total =
             ptx::load_shared_float(shared + place<128>(i, lane() / 4) + lane() % 4 * 4u);
-        if (n < d.columns) write_element(row + i, n, total, tile.row[first + i], factor, bias);
+        if (n < d.columns)
+          finish_output<O>(how, d, row + i, n, total, tile.row[first + i], factor, bias,
+                           tile.wide != 0);
       }
       __syncwarp();
     }
-  }
-
-  __device__ void write_element(int m, int n, float total, float scale, float factor,
-                                float bias) const {
-    float value = tile.wide != 0 ? static_cast<float>(static_cast<double>(total) * scale * factor)
-                                 : total * scale * factor;
-    if (how.bias != nullptr) value += bias;
-    if (how.accumulate) value += load_output<O>(d, m, n);
-    store_output<O>(d, m, n, value);
-  }
-
-  static __device__ std::uint32_t packed(float low, float high) {
-    return O == output::float16 ? ptx::to_float16x2(low, high) : ptx::to_bfloat16x2(low, high);
   }
 };
 

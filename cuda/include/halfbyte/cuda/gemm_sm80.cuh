@@ -151,12 +151,9 @@ struct gemm_sm80 {
   }
 
   static __device__ void store(const arguments& p, int m, int n, float sum) {
-    const double scale = static_cast<double>(p.how.alpha * p.how.a(m, p.d.rows)) *
-                         static_cast<double>(p.how.b(n, p.d.columns));
-    float value = static_cast<float>(sum * scale);
-    if (p.how.bias != nullptr) value += p.how.bias[n];
-    if (p.how.accumulate) value += load_output<O>(p.d, m, n);
-    store_output<O>(p.d, m, n, value);
+    const float row = p.how.alpha * p.how.a(m, p.d.rows);
+    finish_output<O>(p.how, p.d, m, n, sum, row, p.how.b(n, p.d.columns),
+                     p.how.bias != nullptr ? p.how.bias[n] : 0.0f, scale_is_wide(row));
   }
 };
 

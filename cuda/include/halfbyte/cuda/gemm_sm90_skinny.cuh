@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 
+#include <halfbyte/cuda/cluster_sums.cuh>
 #include <halfbyte/cuda/element.cuh>
 #include <halfbyte/cuda/epilogue.cuh>
 #include <halfbyte/cuda/fold.cuh>
@@ -24,16 +25,17 @@ struct skinny_tile {
   static constexpr int weight_bytes = n * 128, stage_bytes = weight_bytes + M * k_step;
   // Decoding wants many warps: two pairs of warpgroups, where registers allow, take turns along K.
   static constexpr int pairs = Packed && M <= 64 ? 2 : 1;
-  // Sums travel as fragments of 16 rows of B by 8 of A; they are dealt out among up to 8 blocks.
-  static constexpr int fragments = n / 16 * M / 8, fragment_bytes = 16 * 8 * 4;
-  static constexpr int sum_bytes = pairs * (fragments + 6) * fragment_bytes;
+  using sums = cluster_sums<n / 16 * M / 8>;
   // Where warps take turns each stage belongs to some, which so cannot take one phase of its
   // barrier for another.
   static constexpr int turns = Packed ? std::max(pairs, reordered_activations<M>::teams) : 1;
   // Packed weights leave room for the first-level cache, through which their scales come.
   static constexpr int stages =
-      std::min(Packed ? 6 : 10, (232448 - 4096 - sum_bytes) / stage_bytes) / turns * turns;
-  static constexpr int shared_bytes = stages * stage_bytes + sum_bytes + 1024;
+      std::min(Packed ? 6 : 10, (232448 - 4096 - sums::received_bytes) / stage_bytes) / turns *
+      turns;
+  static constexpr int shared_bytes = stages * stage_bytes + sums::received_bytes + 1024;
+  // What is added up within the block lies, in the end, where stages were.
+  static_assert(sums::own_bytes <= (pairs == 2 ? 1 : stages) * stage_bytes);
 };
 
 /// D = epilogue(A · Bᵀ) for few rows of A (activations, E4M3): as fast as B (weights) can be read.
@@ -54,7 +56,7 @@ struct gemm_sm90_skinny {
   static constexpr int multipliers = 256 * tile::pairs, loader = multipliers + (Packed ? 128 : 0);
   static constexpr int threads = loader + 64, blocks_per_multiprocessor = 1;
   static constexpr int shared_bytes = tile::shared_bytes, stages = tile::stages;
-  static constexpr int sums = M / 2;  // of a thread
+  using own_sums = float[M / 2];  // of a thread
 
   struct arguments {
     CUtensorMap map_a, map_b;
@@ -62,29 +64,32 @@ struct gemm_sm90_skinny {
     const float* row_scale;  // 2^e of packed B's rows, from fold
     epilogue how;
     output_matrix d;
-    int k_steps;
+    small_divisor shares;        // blocks of a cluster
+    int steps_each, steps_left;  // along K: steps / shares, steps % shares
   };
 
+  /// Every role prepares what it can before it waits for earlier kernels: a block has all of its
+  /// multiprocessor, so that it starts where another has just ended, and nothing else runs there.
   static __device__ void run(const arguments& p) {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
     extern __shared__ unsigned char dynamic[];
     __shared__ alignas(8) std::uint64_t barriers[2 * stages], ready[stages], sums_barrier[1];
     __shared__ alignas(128) folded_magnitudes tables[16];  // of k = -8 to 6, and one that is unused
     __shared__ factors with;
-    const place at{ptx::broadcast((ptx::shared_address(dynamic) + 1023u) & ~1023u),
+    const std::uint32_t memory =
+        ptx::broadcast((ptx::shared_address(dynamic) + 1023u) & ~1023u);
+    const place at{memory,
                    ptx::broadcast(ptx::shared_address(tables)),
                    ptx::broadcast(ptx::shared_address(ready)),
-                   ptx::broadcast(ptx::shared_address(sums_barrier)),
                    {ptx::broadcast(ptx::shared_address(barriers))},
-                   p.k_steps};
+                   {memory + stages * tile::stage_bytes,
+                    ptx::broadcast(ptx::shared_address(sums_barrier)), p.shares},
+                   p};
     if (threadIdx.x == 0) {
       for (int stage = 0; stage < stages; ++stage)
         ptx::mbarrier_init(at.ready(stage), reordered::team);
-      ptx::mbarrier_init(at.sums_barrier, 1 + 32);
       at.ring.initialise(1, 8);
-      ptx::mbarrier_arrive_expect_tx(
-          at.sums_barrier,
-          static_cast<std::uint32_t>((at.shares - 1) * at.fragments * tile::fragment_bytes));
+      at.sums.initialise(32);
     }
     if (threadIdx.x == loader) {
       ptx::prefetch_tensor_map(p.map_a);
@@ -93,28 +98,28 @@ struct gemm_sm90_skinny {
     if (Packed && threadIdx.x < 16)
       tables[threadIdx.x] = folded_magnitudes(min(static_cast<int>(threadIdx.x) - 8, 6));
     __syncthreads();
-    if (threadIdx.x == loader) prefetch(p, at);
-    ptx::wait_for_earlier_kernels();
-    if (at.shares > 1) ptx::cluster_arrive();
+    if (p.shares.by > 1) ptx::cluster_arrive();
     const int warp = ptx::warp_index();
     if (warp < multipliers / 32) {
       // Of 80 registers a thread the warps that reorder give 32, 8 to each of four that multiply.
       if constexpr (tile::pairs == 2) ptx::register_limit_increase<88>();
-      float sum[sums];
+      own_sums sum;
       multiply(p, at, warp / 8, warp % 8, sum);
-      if (at.shares > 1) ptx::cluster_wait();  // until the others' barriers are ready
-      send(at, warp / 8, warp % 8, sum);
+      const std::uint32_t own = add_up_pairs(at, warp / 8, warp % 8, sum);
       ptx::named_barrier_wait(1, multipliers);
-      ptx::mbarrier_wait(at.sums_barrier, 0);
-      write(p, at, with);
+      at.sums.wait();
+      write(p, at, own, with);
     } else if (warp < loader / 32) {
       if constexpr (tile::pairs == 2) ptx::register_limit_decrease<48>();
+      prefetch_scales(p, at, static_cast<int>(threadIdx.x) - multipliers);
       reorder(at, static_cast<int>(threadIdx.x) - multipliers);
     } else if (threadIdx.x == loader) {
+      prefetch_weights(p, at);
       load(p, at);
     } else if (warp == loader / 32 + 1) {
+      ptx::wait_for_earlier_kernels();
       with.fetch(p, at.column);
-      ptx::mbarrier_arrive(at.sums_barrier);
+      at.sums.arrive();
     }
 #endif
   }
@@ -124,7 +129,9 @@ struct gemm_sm90_skinny {
                      const float* row_scale, const output_matrix& d, const epilogue& how,
                      cudaStream_t stream) {
     prepare_kernel<gemm_sm90_skinny>();
-    arguments p{};
+    const int tiles = (d.columns + tile::n - 1) / tile::n;
+    const int steps = (a.columns + tile::k_step - 1) / tile::k_step;
+    arguments p{.shares = small_divisor(std::min(shares_at_once(tiles), steps))};
     p.map_a = make_tensor_map(CU_TENSOR_MAP_DATA_TYPE_UINT8, 1, a.data, a.rows, a.columns,
                               a.stride_bytes, M);
     p.map_b = make_tensor_map(CU_TENSOR_MAP_DATA_TYPE_UINT8, 1, b.data, b.rows,
@@ -133,9 +140,9 @@ struct gemm_sm90_skinny {
     p.row_scale = row_scale;
     p.how = how;
     p.d = d;
-    p.k_steps = (a.columns + tile::k_step - 1) / tile::k_step;
-    const int tiles = (d.columns + tile::n - 1) / tile::n;
-    const auto shares = static_cast<unsigned>(std::min(shares_at_once(tiles), p.k_steps));
+    p.steps_each = steps / p.shares.by;
+    p.steps_left = steps % p.shares.by;
+    const auto shares = static_cast<unsigned>(p.shares.by);
     launch_kernel<gemm_sm90_skinny>(p, dim3(static_cast<unsigned>(tiles), shares), stream,
                                     dim3(1, shares));
   }
@@ -143,15 +150,22 @@ struct gemm_sm90_skinny {
  private:
   /// A block's shared memory, its rows of B and its share of K.
   struct place {
-    std::uint32_t memory, tables, ready_barriers, sums_barrier;
+    std::uint32_t memory, tables, ready_barriers;
     pipeline<stages> ring;
-    int k_steps;
-    int column = static_cast<int>(blockIdx.x) * tile::n;
-    int shares = static_cast<int>(gridDim.y), share = static_cast<int>(blockIdx.y);
-    int first = k_steps * share / shares, last = k_steps * (share + 1) / shares;
-    // Fragment f of the tile is added up by block f % shares: how many this block and the first has.
-    int fragments = (tile::fragments - share + shares - 1) / shares;
-    int most_fragments = (tile::fragments + shares - 1) / shares;
+    typename tile::sums sums;
+    int column, first, last;  // row of B, steps along K
+
+    __device__ place(std::uint32_t memory_address, std::uint32_t tables_address,
+                     std::uint32_t ready_address, const pipeline<stages>& of_stages,
+                     const typename tile::sums& of_cluster, const arguments& p)
+        : memory(memory_address),
+          tables(tables_address),
+          ready_barriers(ready_address),
+          ring(of_stages),
+          sums(of_cluster),
+          column(static_cast<int>(blockIdx.x) * tile::n),
+          first(sums.share * p.steps_each + min(sums.share, p.steps_left)),
+          last(first + p.steps_each + (sums.share < p.steps_left ? 1 : 0)) {}
 
     __device__ std::uint32_t weights(int stage) const {
       return memory + static_cast<std::uint32_t>(stage * tile::stage_bytes);
@@ -163,26 +177,12 @@ struct gemm_sm90_skinny {
     __device__ std::uint32_t ready(int stage) const {
       return ready_barriers + 8u * static_cast<std::uint32_t>(stage);
     }
-    /// Where a lane's four sums of this block's i-th fragment lie that block `from` left.
-    __device__ std::uint32_t sums(int from, int i) const {
-      return memory +
-             static_cast<std::uint32_t>(stages * tile::stage_bytes +
-                                        (from * most_fragments + i) * tile::fragment_bytes) +
-             threadIdx.x % 32 * 16;
-    }
-    /// And where those lie that the second pair left to the first.
-    __device__ std::uint32_t left_sums(int fragment) const {
-      return memory +
-             static_cast<std::uint32_t>(stages * tile::stage_bytes +
-                                        (tile::fragments + 6 + fragment) * tile::fragment_bytes) +
-             threadIdx.x % 32 * 16;
-    }
   };
 
   /// The epilogue's factors of the tile, fetched meanwhile.
   struct factors {
-    float row[M], column[tile::n], bias[tile::n];
-    bool wide, unusual;  // a row's needs double; that, or there is a bias, or D is added to
+    alignas(16) float row[M], column[tile::n], bias[tile::n];
+    bool wide, one_by_one;  // a row's needs double; outputs cannot be simply stored four at a time
 
     __device__ void fetch(const arguments& p, int first) {
       const int lane = static_cast<int>(threadIdx.x) % 32;
@@ -194,7 +194,8 @@ struct gemm_sm90_skinny {
       any_wide = __any_sync(~0u, any_wide);
       if (lane == 0) {
         wide = any_wide;
-        unusual = any_wide || p.how.bias != nullptr || p.how.accumulate;
+        one_by_one = any_wide || p.how.bias != nullptr || p.how.accumulate ||
+                     !stores_four<O>(p.d);
       }
 #pragma unroll
       for (int i = lane; i < tile::n; i += 32) {
@@ -203,29 +204,27 @@ struct gemm_sm90_skinny {
         bias[i] = p.how.bias != nullptr ? p.how.bias[n] : 0.0f;
       }
     }
-
-    /// From a sum to an output, whatever the epilogue; column n of the tile that begins at `first`.
-    __device__ float unusual_output(const arguments& p, int m, int n, int first,
-                                    float total) const {
-      float value = wide ? static_cast<float>(static_cast<double>(total) * row[m] * column[n])
-                         : total * row[m] * column[n];
-      if (p.how.bias != nullptr) value += bias[n];
-      if (p.how.accumulate) value += load_output<O>(p.d, m, first + n);
-      return value;
-    }
   };
 
   /// One thread: into L2, before earlier kernels have ended, the weights of two steps. Nothing is
   /// read from there before, so that it does not matter who writes them; with those of more steps
   /// the copy engine would be late for the activations.
-  static __device__ void prefetch(const arguments& p, const place& at) {
+  static __device__ void prefetch_weights(const arguments& p, const place& at) {
 #pragma unroll 1
     for (int k = at.first; k < min(at.first + 2, at.last); ++k)
       ptx::tma_prefetch(p.map_b, k * 128, at.column, ptx::keep::briefly);
   }
 
+  /// A thread for each row of B: likewise its scale and those of its first blocks.
+  static __device__ void prefetch_scales(const arguments& p, const place& at, int thread) {
+    const int row = min(at.column + thread, p.d.columns - 1);
+    ptx::prefetch(p.scales.data + p.scales.offset(row, at.first * 8));
+    if (thread % 8 == 0) ptx::prefetch(p.row_scale + row);
+  }
+
   /// One thread: what the copy engine brings.
   static __device__ void load(const arguments& p, const place& at) {
+    ptx::wait_for_earlier_kernels();
     ring_position<stages> step;
     for (int k = at.first; k < at.last; ++k) {
       ptx::mbarrier_wait(at.ring.empty(step.stage), step.parity ^ 1);
@@ -258,24 +257,34 @@ struct gemm_sm90_skinny {
 
   /// A pair of warpgroups: the products of their rows of B, in every `pairs`-th step.
   static __device__ void multiply(const arguments& p, const place& at, int pair, int warp,
-                                  float (&sum)[sums]) {
+                                  own_sums& sum) {
 #pragma unroll
-    for (int i = 0; i < sums; ++i) sum[i] = 0.0f;
+    for (int i = 0; i < M / 2; ++i) sum[i] = 0.0f;
     if constexpr (Packed) {
-      packed_fragment rows(p.scales, p.row_scale, warp, at.column, p.d.columns, at.tables);
+      packed_fragment rows(p.scales, warp, at.column, p.d.columns, at.tables);
+      others_are_ready(at);
+      ptx::wait_for_earlier_kernels();
+      rows.load_row_scales(p.row_scale);
       if (rows.aligned) {
         multiply_packed<true>(at, pair, rows, sum);
       } else {
         multiply_packed<false>(at, pair, rows, sum);
       }
     } else {
+      others_are_ready(at);
+      ptx::wait_for_earlier_kernels();
       multiply_e4m3(at, warp, sum);
     }
     wgmma_wait<0>();
     wgmma_settle(sum);
   }
 
-  static __device__ void multiply_e4m3(const place& at, int warp, float (&sum)[sums]) {
+  /// Waits for the barriers that `send` counts at.
+  static __device__ void others_are_ready(const place& at) {
+    if (at.sums.shares.by > 1) ptx::cluster_wait();
+  }
+
+  static __device__ void multiply_e4m3(const place& at, int warp, own_sums& sum) {
     ring_position<stages> step;
     int previous = -1;
     for (int k = at.first; k < at.last; ++k) {
@@ -299,7 +308,7 @@ struct gemm_sm90_skinny {
   /// next is read from shared memory while this pair's own are.
   template <bool Aligned>
   static __device__ void multiply_packed(const place& at, int pair, packed_fragment& rows,
-                                         float (&sum)[sums]) {
+                                         own_sums& sum) {
     constexpr int round = stages / tile::pairs;  // steps of a pair until it meets a stage again
     constexpr int ahead = 2;                     // steps whose scales are on their way
     packed_fragment::scale_pairs scales[round];
@@ -340,74 +349,51 @@ struct gemm_sm90_skinny {
     }
   }
 
-  /// Leaves a warp's sums, fragment by fragment, where they are added up: in this block or, with a
-  /// count of the bytes, in another. Where two pairs took turns, the first takes the second's along.
-  static __device__ void send(const place& at, int pair, int warp, float (&sum)[sums]) {
-    if constexpr (tile::pairs == 2) {
-      const std::uint32_t mine = at.left_sums(warp * (M / 8));
+  /// Sends a warp's sums to where they are added up; returns where this block's own lie. Where two
+  /// pairs took turns, the one that ends first leaves its sums to the other.
+  static __device__ std::uint32_t add_up_pairs(const place& at, int pair, int warp, own_sums& sum) {
+    constexpr int fragments = M / 8;
+    const int last_pair = tile::pairs == 2 ? (at.last - at.first + 1) % 2 : 0;
+    const std::uint32_t own = at.weights(last_pair), left = at.weights(1 - last_pair);
+    if (tile::pairs == 2 && pair != last_pair) {
+      ptx::named_barrier_wait(2, multipliers / 2);  // the stage that they come to lie in is free
 #pragma unroll
-      for (int j = 0; j < M / 8; ++j)
-        if (pair == 1)
-          store(mine + static_cast<std::uint32_t>(j * tile::fragment_bytes), sum + 4 * j);
-      ptx::named_barrier_wait(1, multipliers);
-      if (pair == 1) return;
-#pragma unroll
-      for (int j = 0; j < M / 8; ++j)
-        add(sum + 4 * j, mine + static_cast<std::uint32_t>(j * tile::fragment_bytes));
+      for (int j = 0; j < fragments; ++j) tile::sums::store(left, warp * fragments + j, sum + 4 * j);
     }
-    int index = warp * (M / 8) / at.shares, target = warp * (M / 8) % at.shares;
+    ptx::named_barrier_wait(1, multipliers);
+    if (pair != last_pair) return own;
 #pragma unroll
-    for (int j = 0; j < M / 8; ++j) {
-      const std::uint32_t to = at.sums(at.share, index);
-      const float* s = sum + 4 * j;
-      if (target == at.share) {
-        store(to, s);
-      } else {
-        const auto block = static_cast<std::uint32_t>(target);
-        ptx::store_async(ptx::remote_address(to, block), s[0], s[1], s[2], s[3],
-                         ptx::remote_address(at.sums_barrier, block));
-      }
-      if (++target == at.shares) target = 0, ++index;
-    }
-  }
-
-  static __device__ void store(std::uint32_t to, const float* four) {
-    ptx::store_shared(to, uint4{__float_as_uint(four[0]), __float_as_uint(four[1]),
-                                __float_as_uint(four[2]), __float_as_uint(four[3])});
-  }
-  static __device__ void add(float* four, std::uint32_t from) {
-    const uint4 v = ptx::load_shared(from);
-    four[0] += __uint_as_float(v.x);
-    four[1] += __uint_as_float(v.y);
-    four[2] += __uint_as_float(v.z);
-    four[3] += __uint_as_float(v.w);
+    for (int j = 0; j < fragments && tile::pairs == 2; ++j)
+      tile::sums::add(left, warp * fragments + j, sum + 4 * j);
+    at.sums.template send<fragments>(own, warp * fragments, sum);
+    return own;
   }
 
   /// This block's part of the outputs, from the sums that all blocks of the cluster sent.
-  static __device__ void write(const arguments& p, const place& at, const factors& with) {
+  static __device__ void write(const arguments& p, const place& at, std::uint32_t own,
+                               const factors& with) {
     const int lane = static_cast<int>(threadIdx.x) % 32;
-    const bool unusual = with.unusual;
-    for (int i = static_cast<int>(threadIdx.x) / 32; i < at.fragments; i += multipliers / 32) {
-      float total[4] = {0.0f, 0.0f, 0.0f, 0.0f};
-#pragma unroll 1
-      for (int from = 0; from < at.shares; ++from) add(total, at.sums(from, i));
-      const int fragment = i * at.shares + at.share;
-      const int first_m = fragment % (M / 8) * 8 + lane % 4 * 2;
-      const int first_n = fragment / (M / 8) * 16 + lane / 4;
-      const float row[2] = {with.row[first_m], with.row[first_m + 1]};
-      const float column[2] = {with.column[first_n], with.column[first_n + 8]};
-      const auto store = [&](auto output_of) {
+    const bool one_by_one = with.one_by_one;
+    for (int i = static_cast<int>(threadIdx.x) / 32; i < at.sums.count; i += multipliers / 32) {
+      float total[4];
+      at.sums.add_up(own, i, total);
+      const int fragment = i * at.sums.shares.by + at.sums.share;
+      const int m = fragment % (M / 8) * 8 + lane / 4, n = fragment / (M / 8) * 16 + lane % 4 * 4;
+      const int left = p.d.columns - at.column - n;
+      if (m >= p.d.rows || left <= 0) continue;
+      const float row = with.row[m];
+      if (!one_by_one && left >= 4) {
+        const float4 column = *reinterpret_cast<const float4*>(with.column + n);
+        const float factor[4] = {column.x, column.y, column.z, column.w};
 #pragma unroll
-        for (int j = 0; j < 4; ++j) {
-          const int m = first_m + j % 2, n = first_n + j / 2 * 8;
-          if (m < p.d.rows && at.column + n < p.d.columns)
-            store_output<O>(p.d, m, at.column + n, output_of(j, m, n));
-        }
-      };
-      if (unusual) {
-        store([&](int j, int m, int n) { return with.unusual_output(p, m, n, at.column, total[j]); });
+        for (int j = 0; j < 4; ++j) total[j] = total[j] * row * factor[j];
+        store_four<O>(p.d, m, at.column + n, total);
       } else {
-        store([&](int j, int, int) { return total[j] * row[j % 2] * column[j / 2]; });
+#pragma unroll
+        for (int j = 0; j < 4; ++j)
+          if (j < left)
+            finish_output<O>(p.how, p.d, m, at.column + n + j, total[j], row, with.column[n + j],
+                             with.bias[n + j], with.wide);
       }
     }
   }

@@ -26,11 +26,12 @@ struct packed_fragment {
   const std::uint8_t* scale[2];   // of this thread's first block of its rows
   int block, blocks, step;        // of eight; in a row; bytes from one scale of a row to the fifth
   bool aligned;                   // all pairs of scales lie at even addresses
+  int row[2];                     // of B
   float of_row[2];                // the scales of its rows
   std::uint32_t tables, bias[2];  // in shared memory; from a scale to the offset of its table
 
-  __device__ packed_fragment(const scale_grid& scales, const float* row_scale, int warp, int first,
-                             int rows, std::uint32_t tables_address)
+  __device__ packed_fragment(const scale_grid& scales, int warp, int first, int rows,
+                             std::uint32_t tables_address)
       : block(static_cast<int>(threadIdx.x) % 4 * 2),
         blocks(scales.blocks),
         step(scales.swizzled_128x4 ? 512 : 4),
@@ -38,18 +39,18 @@ struct packed_fragment {
         tables(tables_address) {
     const int in_tile = 16 * warp + static_cast<int>(threadIdx.x) % 32 / 4;
     line = static_cast<std::uint32_t>(in_tile * 128 + (block ^ (in_tile % 8)) * 16);
-    int row[2];
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
       row[i] = min(first + in_tile + 8 * i, rows - 1);
-      of_row[i] = __ldg(row_scale + row[i]);
-    }
-#pragma unroll
-    for (int i = 0; i < 2; ++i)
       scale[i] = scales.data + scales.offset(row[i], 0) + block / 4 * step + block % 4;
+    }
   }
 
-  /// Waits for what the constructor began to load; called when more loads have begun, once.
+  /// Begins to load the scales of its rows, and waits for them: once, when more loads have begun.
+  __device__ void load_row_scales(const float* row_scale) {
+#pragma unroll
+    for (int i = 0; i < 2; ++i) of_row[i] = __ldg(row_scale + row[i]);
+  }
   __device__ void wait_for_row_scales() {
     // The row's scale is that of k = 0, and the first table that of k = -8.
 #pragma unroll

@@ -82,6 +82,11 @@ inline __device__ void tma_load(std::uint32_t target, const CUtensorMap& map, in
       : "memory");
 }
 
+/// Brings what lies there into L2 only.
+inline __device__ void prefetch(const void* p) {
+  asm volatile("prefetch.global.L2 [%0];" ::"l"(p));
+}
+
 /// Brings a box into L2 only.
 inline __device__ void tma_prefetch(const CUtensorMap& map, int column, int row, keep policy) {
   asm volatile(
