@@ -76,15 +76,15 @@ struct gemm_sm90_skinny {
     __shared__ alignas(8) std::uint64_t barriers[2 * stages], ready[stages], sums_barrier[1];
     __shared__ alignas(128) folded_magnitudes tables[16];  // of k = -8 to 6, and one that is unused
     __shared__ factors with;
-    const std::uint32_t memory =
-        ptx::broadcast((ptx::shared_address(dynamic) + 1023u) & ~1023u);
+    const std::uint32_t memory = ptx::broadcast((ptx::shared_address(dynamic) + 1023u) & ~1023u);
     const place at{memory,
                    ptx::broadcast(ptx::shared_address(tables)),
                    ptx::broadcast(ptx::shared_address(ready)),
                    {ptx::broadcast(ptx::shared_address(barriers))},
                    {memory + stages * tile::stage_bytes,
                     ptx::broadcast(ptx::shared_address(sums_barrier)), p.shares},
-                   p};
+                   p.steps_each,
+                   p.steps_left};
     if (threadIdx.x == 0) {
       for (int stage = 0; stage < stages; ++stage)
         ptx::mbarrier_init(at.ready(stage), reordered::team);
@@ -148,24 +148,15 @@ struct gemm_sm90_skinny {
   }
 
  private:
-  /// A block's shared memory, its rows of B and its share of K.
+  /// A block's shared memory, its rows of B and its share of K: steps `first` to `last` - 1.
   struct place {
     std::uint32_t memory, tables, ready_barriers;
     pipeline<stages> ring;
     typename tile::sums sums;
-    int column, first, last;  // row of B, steps along K
-
-    __device__ place(std::uint32_t memory_address, std::uint32_t tables_address,
-                     std::uint32_t ready_address, const pipeline<stages>& of_stages,
-                     const typename tile::sums& of_cluster, const arguments& p)
-        : memory(memory_address),
-          tables(tables_address),
-          ready_barriers(ready_address),
-          ring(of_stages),
-          sums(of_cluster),
-          column(static_cast<int>(blockIdx.x) * tile::n),
-          first(sums.share * p.steps_each + min(sums.share, p.steps_left)),
-          last(first + p.steps_each + (sums.share < p.steps_left ? 1 : 0)) {}
+    int steps_each, steps_left;  // along K: of every block, and one more in so many of them
+    int column = static_cast<int>(blockIdx.x) * tile::n;
+    int first = sums.share * steps_each + min(sums.share, steps_left);
+    int last = first + steps_each + (sums.share < steps_left ? 1 : 0);
 
     __device__ std::uint32_t weights(int stage) const {
       return memory + static_cast<std::uint32_t>(stage * tile::stage_bytes);
@@ -340,11 +331,14 @@ struct gemm_sm90_skinny {
                 sum, operand[j],
                 wgmma_descriptor(b + static_cast<std::uint32_t>(half * M * 128), j), 1);
           wgmma_commit();
-          if (half == 0) blocks = rows.load<Aligned>(weights, 1, scales[i]);
+          if (half == 0) {
+            blocks = rows.load<Aligned>(weights, 1, scales[i]);
+          } else {
+            rows.load_scales<Aligned>(k + ahead * tile::pairs, scales[(i + ahead) % round]);
+          }
           wgmma_wait<0>();
         }
         at.ring.release(stage);
-        rows.load_scales<Aligned>(k + ahead * tile::pairs, scales[(i + ahead) % round]);
       }
     }
   }

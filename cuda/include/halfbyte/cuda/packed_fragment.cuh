@@ -24,7 +24,8 @@ struct packed_fragment {
   };
   std::uint32_t line;             // offset in the tile
   const std::uint8_t* scale[2];   // of this thread's first block of its rows
-  int block, blocks, step;        // of eight; in a row; bytes from one scale of a row to the fifth
+  int block, blocks;              // the first of eight; in a row
+  int step, last;                 // bytes from one scale to the ninth; the last eight it has one in
   bool aligned;                   // all pairs of scales lie at even addresses
   int row[2];                     // of B
   float of_row[2];                // the scales of its rows
@@ -34,7 +35,8 @@ struct packed_fragment {
                              std::uint32_t tables_address)
       : block(static_cast<int>(threadIdx.x) % 4 * 2),
         blocks(scales.blocks),
-        step(scales.swizzled_128x4 ? 512 : 4),
+        step(scales.swizzled_128x4 ? 1024 : 8),
+        last(max(blocks - 1 - block, 0) / 8),
         aligned(scales.swizzled_128x4 || scales.blocks % 2 == 0),
         tables(tables_address) {
     const int in_tile = 16 * warp + static_cast<int>(threadIdx.x) % 32 / 4;
@@ -42,7 +44,7 @@ struct packed_fragment {
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
       row[i] = min(first + in_tile + 8 * i, rows - 1);
-      scale[i] = scales.data + scales.offset(row[i], 0) + block / 4 * step + block % 4;
+      scale[i] = scales.data + scales.offset(row[i], block < blocks ? block : 0);
     }
   }
 
@@ -61,9 +63,7 @@ struct packed_fragment {
   /// elements are zero, others of the row. Nothing here waits for a load.
   template <bool Aligned>
   __device__ void load_scales(int k, scale_pairs& to) const {
-    const int left = blocks - 8 * k - block;  // blocks from this thread's first to the row's end
-    const std::int64_t offset =
-        left > 0 ? 2 * static_cast<std::int64_t>(k) * step : -(block / 4 * step + block % 4);
+    const auto offset = static_cast<std::uint32_t>(min(k, last) * step);
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
       const std::uint8_t* from = scale[i] + offset;
@@ -71,7 +71,7 @@ struct packed_fragment {
         to.of_row[i] = __ldg(reinterpret_cast<const std::uint16_t*>(from));
       } else {
         to.of_row[i] = __ldg(from);
-        to.second[i] = __ldg(from + (left > 1 ? 1 : 0));
+        to.second[i] = __ldg(from + (8 * k + block + 1 < blocks ? 1 : 0));
       }
     }
   }
