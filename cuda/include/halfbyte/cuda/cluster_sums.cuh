@@ -2,6 +2,10 @@
 
 #include <cstdint>
 
+#include <cuda_runtime.h>
+
+#include <halfbyte/cuda/error.cuh>
+#include <halfbyte/cuda/launch.cuh>
 #include <halfbyte/cuda/ptx.cuh>
 
 namespace halfbyte::cuda {
@@ -51,7 +55,6 @@ struct cluster_sums {
         barrier, static_cast<std::uint32_t>((shares.by - 1) * count * fragment_bytes));
   }
 
-  /// One thread of arrivals: called by whole warps.
   __device__ void arrive() const { ptx::mbarrier_arrive(barrier); }
   __device__ void wait() const { ptx::mbarrier_wait(barrier, 0); }
 
@@ -114,5 +117,31 @@ struct cluster_sums {
     }
   }
 };
+
+/// The most blocks of `Kernel`, up to 8, that can share the K of so many tiles and still run all at
+/// one time.
+template <class Kernel>
+int shares_at_once(int tiles) {
+  static thread_local int known = -1, clusters[9];
+  if (known != device_facts::current().device) {
+    for (unsigned blocks = 2; blocks <= 8; ++blocks) {
+      cudaLaunchAttribute cluster{};
+      cluster.id = cudaLaunchAttributeClusterDimension;
+      cluster.val.clusterDim = {1, blocks, 1};
+      cudaLaunchConfig_t config{};
+      config.gridDim = dim3(1, blocks);
+      config.blockDim = dim3(Kernel::threads);
+      config.dynamicSmemBytes = Kernel::shared_bytes;
+      config.attrs = &cluster;
+      config.numAttrs = 1;
+      check(cudaOccupancyMaxActiveClusters(&clusters[blocks], kernel_entry<Kernel>, &config));
+    }
+    known = device_facts::current().device;
+  }
+  int shares = 1;
+  for (int blocks = 2; blocks <= 8; ++blocks)
+    if (tiles <= clusters[blocks]) shares = blocks;
+  return shares;
+}
 
 }  // namespace halfbyte::cuda

@@ -21,21 +21,23 @@ inline __device__ std::uint32_t load_bits(const std::uint8_t* row, std::int64_t 
 }
 
 template <element E>
-inline __device__ float load_element(const std::uint8_t* row, int k) {
-  if constexpr (E == element::bfloat16) {
-    return __uint_as_float(std::uint32_t{reinterpret_cast<const std::uint16_t*>(row)[k]} << 16);
-  } else if constexpr (E == element::int8) {
-    return static_cast<float>(static_cast<signed char>(row[k]));
-  } else {
-    const std::uint32_t pattern =
-        load_bits(row, static_cast<std::int64_t>(k) * bits_of(E), bits_of(E));
-    if constexpr (E == element::e4m3) return decode<e4m3>(pattern);
-    if constexpr (E == element::e5m2) return decode<e5m2>(pattern);
-    if constexpr (E == element::e2m1) return decode<e2m1>(pattern);
-    if constexpr (E == element::e2m3) return decode<e2m3>(pattern);
-    if constexpr (E == element::e3m2) return decode<e3m2>(pattern);
-  }
+inline __device__ float decode_element(std::uint32_t pattern) {
+  if constexpr (E == element::bfloat16) return __uint_as_float(pattern << 16);
+  if constexpr (E == element::int8) return static_cast<float>(static_cast<signed char>(pattern));
+  if constexpr (E == element::e4m3) return decode<e4m3>(pattern);
+  if constexpr (E == element::e5m2) return decode<e5m2>(pattern);
+  if constexpr (E == element::e2m1) return decode<e2m1>(pattern);
+  if constexpr (E == element::e2m3) return decode<e2m3>(pattern);
+  if constexpr (E == element::e3m2) return decode<e3m2>(pattern);
   return 0.0f;
+}
+
+template <element E>
+inline __device__ float load_element(const std::uint8_t* row, int k) {
+  if constexpr (E == element::bfloat16)
+    return decode_element<E>(reinterpret_cast<const std::uint16_t*>(row)[k]);
+  constexpr int bits = bits_of(E);
+  return decode_element<E>(load_bits(row, static_cast<std::int64_t>(k) * bits, bits));
 }
 
 /// The scale of a block: UE8M0 for blocks of 32, UE4M3 for blocks of 16; BlockSize 0 is none.

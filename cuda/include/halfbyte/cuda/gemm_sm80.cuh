@@ -4,12 +4,12 @@
 
 #include <cuda_runtime.h>
 
-#include <halfbyte/cuda/decode.cuh>
 #include <halfbyte/cuda/element.cuh>
 #include <halfbyte/cuda/epilogue.cuh>
 #include <halfbyte/cuda/error.cuh>
 #include <halfbyte/cuda/launch.cuh>
 #include <halfbyte/cuda/ptx.cuh>
+#include <halfbyte/cuda/unpack.cuh>
 
 namespace halfbyte::cuda {
 
@@ -125,28 +125,29 @@ struct gemm_sm80 {
             warp % 2 * 32 + 8 * j + lane % 4 * 2 + e % 2);
   }
 
-  /// 64 rows of 32 elements as bfloat16: each thread four times four elements of one row.
   template <element E, int BlockSize>
   static __device__ void load(std::uint16_t* shared, const block_scaled_matrix& m,
                               const row_selection& rows, int count, int first, int k) {
+    constexpr unsigned bytes = bits_of(E);  // of eight elements
+    if (m.stride_bytes % bytes == 0 && reinterpret_cast<std::uintptr_t>(m.data) % bytes == 0) {
+      load<E, BlockSize, true>(shared, m, rows, count, first, k);
+    } else {
+      load<E, BlockSize, false>(shared, m, rows, count, first, k);
+    }
+  }
+
+  /// 64 rows of 32 elements as bfloat16: each thread eight neighbours, of two rows.
+  template <element E, int BlockSize, bool Aligned>
+  static __device__ void load(std::uint16_t* shared, const block_scaled_matrix& m,
+                              const row_selection& rows, int count, int first, int k) {
 #pragma unroll
-    for (int i = 0; i < tile * tile_k / 4 / threads; ++i) {
+    for (int i = 0; i < tile * tile_k / 8 / threads; ++i) {
       const int index = static_cast<int>(threadIdx.x) + i * threads;
-      const int r = index / (tile_k / 4), c = index % (tile_k / 4) * 4;
-      std::uint32_t words[2] = {0, 0};
-      if (first + r < count) {
-        const int row = rows.row(first + r);
-        const std::uint8_t* elements = m.data + row * m.stride_bytes;
-        float x[4] = {};
-#pragma unroll
-        for (int j = 0; j < 4; ++j)
-          if (k + c + j < m.columns)
-            x[j] = load_element<E>(elements, k + c + j) *
-                   load_scale<BlockSize>(m.scales, row, k + c + j);
-        words[0] = ptx::to_bfloat16x2(x[0], x[1]);
-        words[1] = ptx::to_bfloat16x2(x[2], x[3]);
-      }
-      *reinterpret_cast<uint2*>(shared + r * line + c) = {words[0], words[1]};
+      const int r = index / (tile_k / 8), c = index % (tile_k / 8) * 8;
+      uint4 eight{};
+      if (first + r < count && k + c < m.columns)
+        eight = unpack_eight<E, BlockSize, Aligned>(m, rows.row(first + r), k + c);
+      *reinterpret_cast<uint4*>(shared + r * line + c) = eight;
     }
   }
 

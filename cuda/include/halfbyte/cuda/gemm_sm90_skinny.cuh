@@ -131,7 +131,7 @@ struct gemm_sm90_skinny {
     prepare_kernel<gemm_sm90_skinny>();
     const int tiles = (d.columns + tile::n - 1) / tile::n;
     const int steps = (a.columns + tile::k_step - 1) / tile::k_step;
-    arguments p{.shares = small_divisor(std::min(shares_at_once(tiles), steps))};
+    arguments p{.shares = small_divisor(std::min(shares_at_once<gemm_sm90_skinny>(tiles), steps))};
     p.map_a = make_tensor_map(CU_TENSOR_MAP_DATA_TYPE_UINT8, 1, a.data, a.rows, a.columns,
                               a.stride_bytes, M);
     p.map_b = make_tensor_map(CU_TENSOR_MAP_DATA_TYPE_UINT8, 1, b.data, b.rows,
@@ -347,10 +347,12 @@ struct gemm_sm90_skinny {
   /// pairs took turns, the one that ends first leaves its sums to the other.
   static __device__ std::uint32_t add_up_pairs(const place& at, int pair, int warp, own_sums& sum) {
     constexpr int fragments = M / 8;
-    const int last_pair = tile::pairs == 2 ? (at.last - at.first + 1) % 2 : 0;
+    const int steps = at.last - at.first, last_pair = tile::pairs == 2 ? (steps + 1) % 2 : 0;
     const std::uint32_t own = at.weights(last_pair), left = at.weights(1 - last_pair);
     if (tile::pairs == 2 && pair != last_pair) {
-      ptx::named_barrier_wait(2, multipliers / 2);  // the stage that they come to lie in is free
+      // The stage where they come to lie is free when all warps of this pair gave it back.
+      const int uses = (steps - pair + stages - 1) / stages;
+      if (uses > 0) ptx::mbarrier_wait(at.ring.empty(pair), (uses + 1) % 2);
 #pragma unroll
       for (int j = 0; j < fragments; ++j) tile::sums::store(left, warp * fragments + j, sum + 4 * j);
     }
@@ -390,31 +392,6 @@ struct gemm_sm90_skinny {
                              with.bias[n + j], with.wide);
       }
     }
-  }
-
-  /// The most blocks that can share the K of so many tiles and still run all at one time.
-  static int shares_at_once(int tiles) {
-    static thread_local int known = -1, clusters[9];
-    if (known != device_facts::current().device) {
-      for (unsigned blocks = 2; blocks <= 8; ++blocks) {
-        cudaLaunchAttribute cluster{};
-        cluster.id = cudaLaunchAttributeClusterDimension;
-        cluster.val.clusterDim = {1, blocks, 1};
-        cudaLaunchConfig_t config{};
-        config.gridDim = dim3(1, blocks);
-        config.blockDim = dim3(threads);
-        config.dynamicSmemBytes = shared_bytes;
-        config.attrs = &cluster;
-        config.numAttrs = 1;
-        check(cudaOccupancyMaxActiveClusters(&clusters[blocks], kernel_entry<gemm_sm90_skinny>,
-                                             &config));
-      }
-      known = device_facts::current().device;
-    }
-    int shares = 1;
-    for (int blocks = 2; blocks <= 8; ++blocks)
-      if (tiles <= clusters[blocks]) shares = blocks;
-    return shares;
   }
 };
 

@@ -56,6 +56,44 @@ inline __device__ std::uint32_t bfloat16_scale(std::uint32_t scale) {
   return pattern == 0x7Fu ? nan : __float_as_uint(__uint_as_float(pattern << 20) * 0x1p120f) >> 16;
 }
 
+/// Eight neighbouring elements of a row, from the multiple of eight `k` on, times their block's
+/// scale as bfloat16; zeros behind the row's end. BlockSize 0: no scales. `Aligned`: eights of 4 or
+/// 8 bytes lie at multiples of that.
+template <element E, int BlockSize, bool Aligned>
+inline __device__ uint4 unpack_eight(const block_scaled_matrix& m, int row, int k) {
+  const std::uint8_t* elements = m.data + row * m.stride_bytes;
+  const std::uint8_t* from = elements + k / 8 * bits_of(E);
+  const bool whole = BlockSize != 0 || k + 8 <= m.columns;
+  if constexpr (E == element::e2m1) {
+    std::uint32_t packed = 0;
+    if (Aligned && whole) {
+      packed = __ldg(reinterpret_cast<const std::uint32_t*>(from));
+    } else {
+#pragma unroll
+      for (int j = 0; j < 8; ++j)
+        if (whole || k + j < m.columns) packed |= load_bits(from, 4 * j, 4) << 4 * j;
+    }
+    std::uint32_t scale = 0x3F80u;  // 1
+    if constexpr (BlockSize != 0) scale = bfloat16_scale<BlockSize>(m.scales(row, k / BlockSize));
+    return unpack_word(packed, unpacked_magnitudes(scale));
+  } else {
+    const float scale = load_scale<BlockSize>(m.scales, row, k);
+    float x[8];
+    if (Aligned && whole && bits_of(E) == 8) {
+      const uint2 packed = __ldg(reinterpret_cast<const uint2*>(from));
+#pragma unroll
+      for (int j = 0; j < 8; ++j)
+        x[j] = decode_element<E>((j < 4 ? packed.x : packed.y) >> j % 4 * 8 & 0xFFu) * scale;
+    } else {
+#pragma unroll
+      for (int j = 0; j < 8; ++j)
+        x[j] = whole || k + j < m.columns ? load_element<E>(elements, k + j) * scale : 0.0f;
+    }
+    return {ptx::to_bfloat16x2(x[0], x[1]), ptx::to_bfloat16x2(x[2], x[3]),
+            ptx::to_bfloat16x2(x[4], x[5]), ptx::to_bfloat16x2(x[6], x[7])};
+  }
+}
+
 constexpr int unpack_rows = 4;
 
 /// A thread per 8 columns and 4 rows of a matrix of packed elements, all read before one is
@@ -88,15 +126,8 @@ static __global__ void __launch_bounds__(256)
           to[i * out_stride / 8] =
               unpack_word(packed[i], unpacked_magnitudes(bfloat16_scale<BlockSize>(scale[i])));
     } else {
-      for (int i = 0; i < count; ++i) {
-        const float scale = load_scale<BlockSize>(in.scales, first + i, 8 * eight);
-        float x[8];
-#pragma unroll
-        for (int k = 0; k < 8; ++k)
-          x[k] = load_element<E>(elements + i * in.stride_bytes, 8 * eight + k) * scale;
-        to[i * out_stride / 8] = {ptx::to_bfloat16x2(x[0], x[1]), ptx::to_bfloat16x2(x[2], x[3]),
-                                  ptx::to_bfloat16x2(x[4], x[5]), ptx::to_bfloat16x2(x[6], x[7])};
-      }
+      for (int i = 0; i < count; ++i)
+        to[i * out_stride / 8] = unpack_eight<E, BlockSize, false>(in, first + i, 8 * eight);
     }
   }
 }
