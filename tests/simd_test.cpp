@@ -232,6 +232,15 @@ TEST_CASE("random bits begin to carry at the same numbers") {
   compare_at_carries<hb::bfloat16, 4>(11, hb::to_special{});
 }
 
+TEST_CASE("numbers so small that few words of random bits carry") {
+  for (int exponent = -14; exponent < -8; ++exponent) {
+    const std::vector<float> x(1 << 14, std::ldexp(0x1.fffffep0f, exponent));
+    compare_row<hb::e2m1>(x, hb::stochastic<8>{1}, 0);
+    compare_row<hb::e2m1>(x, hb::stochastic<10>{2}, 0);
+    compare_row<hb::e2m1>(x, hb::stochastic<11>{3}, 0);
+  }
+}
+
 TEST_CASE("random words of elements anywhere, also where the upper half of their number changes") {
   const auto x = numbers(kind::ties, 1100, 12);
   const hb::stochastic<8> rounding{0xfedcba9876543210, 0x0123456789abcdef};
@@ -267,6 +276,8 @@ void compare_quotients_at_carries(float tensor_scale) {
   compare_matrix<hb::nvfp4>(view, rounding, hb::absmax{}, options);
 }
 
+/// Blocks that end within the words that are encoded at a time.
+constexpr hb::block_format three_words{hb::e2m1, hb::ue8m0, 1, 48, false};
 /// Elements with many exponents, and scales of floats: the last ones that move far enough to be
 /// floats, and others.
 constexpr hb::block_format far_down{hb::format{6, 1, 31}, hb::float32, 1, 32, false};
@@ -289,6 +300,7 @@ TEST_CASE("blocks of every size with few random bits") {
   compare_matrix<hb::mxfp8_e4m3>(view, hb::stochastic<8>{1});
   compare_matrix<hb::mxfp8_e5m2>(view, hb::stochastic<9>{2});
   compare_matrix<hb::mxint8>(view, hb::stochastic<4>{3});
+  compare_matrix<three_words>(view, hb::stochastic<8>{3});
   compare_matrix<hb::fp8_1x128>(view, hb::stochastic<8>{4});
   compare_matrix<far_down>(view, hb::stochastic<8>{5});
   compare_matrix<too_far_down>(view, hb::stochastic<8>{6});
