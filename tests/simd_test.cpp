@@ -246,7 +246,8 @@ TEST_CASE("random words of elements anywhere, also where the upper half of their
   const hb::stochastic<8> rounding{0xfedcba9876543210, 0x0123456789abcdef};
   for (const std::uint64_t around : {std::uint64_t{600}, std::uint64_t{1} << 34,
                                      std::uint64_t{5} << 34, std::uint64_t{1} << 62}) {
-    for (const std::uint64_t before : {0, 1, 2, 3, 4, 63, 64, 126, 128, 130, 511, 512, 513, 599}) {
+    for (const std::uint64_t before :
+         {0u, 1u, 2u, 3u, 4u, 63u, 64u, 126u, 128u, 130u, 511u, 512u, 513u, 599u}) {
       compare_row<hb::e2m1>(x, rounding, around - before);
     }
   }
