@@ -12,6 +12,7 @@
 
 #include <doctest/doctest.h>
 
+#include <halfbyte/convert.hpp>
 #include <halfbyte/minifloat.hpp>
 #include <halfbyte/quantize.hpp>
 
@@ -157,6 +158,165 @@ TEST_CASE("other roundings draw the same bits and look at the same places") {
   compare<hb::nvfp4>(hb::stochastic<8>{3, 4});
   compare<hb::nvfp4>(hb::to_odd{});
   compare<hb::fp8_1x128>(hb::downward{});
+}
+
+namespace {
+
+/// Checks that a row, whose first element has index `first`, becomes the same in F in every
+/// instruction set.
+template <hb::format F, class Rounding, class Overflow = hb::saturate>
+void compare_row(const std::vector<float>& x, const Rounding& rounding, std::uint64_t first,
+                 const Overflow& overflow = {}) {
+  const auto n = static_cast<std::ptrdiff_t>(x.size());
+  std::vector<std::uint8_t> expected(hb::packed_bytes(F, n));
+  for (std::ptrdiff_t i = 0; i < n; ++i) {
+    const auto k = static_cast<std::size_t>(i);
+    hb::store_packed<F>(expected.data(), i, hb::encode<F>(x[k], rounding, overflow, first + k));
+  }
+  for_each_instruction_set([&](const char* set) {
+    std::vector<std::uint8_t> got(expected.size());
+    hb::encode<F>(hb::matrix_view<const float>{x.data(), 1, n}, got.data(), rounding, overflow,
+                  first);
+    INFO("vectors ", std::string(set), ", first index ", first);
+    CHECK(got == expected);
+  });
+}
+
+/// A number between pattern `p` of F and the next that is the first to which `random` is added with
+/// a carry, of Bits bits.
+template <hb::format F, int Bits>
+float first_to_carry(std::uint32_t p, std::uint32_t random) {
+  const float from = hb::decode<F>(p);
+  const float step =
+      p < F.max_pattern() ? hb::decode<F>(p + 1) - from : from - hb::decode<F>(p - 1);
+  return from + step * std::ldexp(static_cast<float>((1 << Bits) - (random >> (32 - Bits))), -Bits);
+}
+
+/// Those of every pattern, and the floats one and two beside them.
+template <hb::format F, int Bits, class Overflow = hb::saturate>
+void compare_at_carries(std::uint64_t first, const Overflow& overflow = {}) {
+  const hb::stochastic<Bits> rounding{0x123456789abcdef0, 0xfedcba9876543210};
+  std::vector<float> x;
+  const std::uint32_t step = F.bits() > 8 ? 37 : 1;
+  for (std::uint32_t i = 0; i < 5 * 2 * (F.max_pattern() / step + 1); ++i) {
+    const std::uint32_t random = hb::random_bits(rounding.seed, rounding.stream, first + i);
+    const float v = first_to_carry<F, Bits>(i / 10 * step, random);
+    const float near = hb::bit_cast<float>(hb::bit_cast<std::uint32_t>(v) + i % 5 - 2);
+    x.push_back(i / 5 % 2 == 0 ? near : -near);
+  }
+  for (const float special :
+       {0.0f, 0x1p-149f, 0x1p-126f, 0x1.fffffep127f, std::numeric_limits<float>::infinity(),
+        std::numeric_limits<float>::quiet_NaN()}) {
+    x.push_back(special);
+    x.push_back(-special);
+  }
+  INFO("e", F.exponent_bits, "m", F.mantissa_bits, ", ", Bits, " bits");
+  compare_row<F>(x, rounding, first, overflow);
+}
+
+}  // namespace
+
+TEST_CASE("random bits begin to carry at the same numbers") {
+  compare_at_carries<hb::e2m1, 1>(0);
+  compare_at_carries<hb::e2m1, 8>(1);
+  compare_at_carries<hb::e2m1, 10>(2);  // bits that are added to floats: no more have room
+  compare_at_carries<hb::e2m1, 11>(3);
+  compare_at_carries<hb::e4m3, 8>(4, hb::to_special{});
+  compare_at_carries<hb::e4m3, 9>(4);
+  compare_at_carries<hb::e5m2, 9>(5, hb::to_special{});
+  compare_at_carries<hb::e5m2, 10>(6);
+  compare_at_carries<hb::e3m2, 3>(7, hb::saturate_finite{});
+  compare_at_carries<hb::ue4m3, 8>(8);
+  compare_at_carries<hb::int8, 5>(9);
+  compare_at_carries<hb::float16, 1>(10, hb::to_special{});
+  compare_at_carries<hb::bfloat16, 4>(11, hb::to_special{});
+}
+
+TEST_CASE("numbers so small that few words of random bits carry") {
+  for (int exponent = -14; exponent < -8; ++exponent) {
+    const std::vector<float> x(1 << 14, std::ldexp(0x1.fffffep0f, exponent));
+    compare_row<hb::e2m1>(x, hb::stochastic<8>{1}, 0);
+    compare_row<hb::e2m1>(x, hb::stochastic<10>{2}, 0);
+    compare_row<hb::e2m1>(x, hb::stochastic<11>{3}, 0);
+  }
+}
+
+TEST_CASE("random words of elements anywhere, also where the upper half of their number changes") {
+  const auto x = numbers(kind::ties, 1100, 12);
+  const hb::stochastic<8> rounding{0xfedcba9876543210, 0x0123456789abcdef};
+  for (const std::uint64_t around : {std::uint64_t{600}, std::uint64_t{1} << 34,
+                                     std::uint64_t{5} << 34, std::uint64_t{1} << 62}) {
+    for (const std::uint64_t before :
+         {0u, 1u, 2u, 3u, 4u, 63u, 64u, 126u, 128u, 130u, 511u, 512u, 513u, 599u}) {
+      compare_row<hb::e2m1>(x, rounding, around - before);
+    }
+  }
+}
+
+namespace {
+
+/// Blocks of nvfp4 with numbers at, and one and two floats beside, where random bits begin to carry
+/// when they are over `tensor_scale` times some scale.
+template <int Bits>
+void compare_quotients_at_carries(float tensor_scale) {
+  const hb::stochastic<Bits> rounding{5, 6};
+  std::vector<float> x;
+  for (const std::uint32_t pattern : {1u, 7u, 8u, 57u, 58u, 59u, 60u, 61u, 62u, 63u, 125u}) {
+    const float by = hb::decode<hb::ue4m3>(pattern) * tensor_scale;
+    for (std::uint32_t i = 0; i < 512; ++i) {
+      const std::uint32_t random = hb::random_bits(rounding.seed, rounding.stream, x.size());
+      const float v = first_to_carry<hb::e2m1, Bits>(i / 5 % 7, random) * by;
+      const float near = hb::bit_cast<float>(hb::bit_cast<std::uint32_t>(v) + i % 5 - 2);
+      x.push_back(i % 16 == 0 ? -6 * by : i % 2 == 0 ? near : -near);
+    }
+  }
+  hb::quantize_options options;
+  options.tensor_scale = tensor_scale;
+  INFO("tensor scale ", tensor_scale);
+  const hb::matrix_view<const float> view{x.data(), static_cast<std::ptrdiff_t>(x.size()) / 64, 64};
+  compare_matrix<hb::nvfp4>(view, rounding, hb::absmax{}, options);
+}
+
+/// Blocks that end within the words that are encoded at a time.
+constexpr hb::block_format three_words{hb::e2m1, hb::ue8m0, 1, 48, false};
+/// Elements with many exponents, and scales of floats: the last ones that move far enough to be
+/// floats, and others.
+constexpr hb::block_format far_down{hb::format{6, 1, 31}, hb::float32, 1, 32, false};
+constexpr hb::block_format too_far_down{hb::format{7, 0, 40}, hb::float32, 1, 32, false};
+
+}  // namespace
+
+TEST_CASE("quotients at which random bits begin to carry") {
+  // With the last, some are over 49, and 49 * (1 / 49) is less than 1 in doubles.
+  for (const float tensor_scale : {1.0f, 0x1.fffffep-4f, 0x1.555556p-9f, 0x1.cp-3f}) {
+    compare_quotients_at_carries<1>(tensor_scale);
+    compare_quotients_at_carries<8>(tensor_scale);
+    compare_quotients_at_carries<10>(tensor_scale);
+    compare_quotients_at_carries<11>(tensor_scale);
+  }
+}
+
+TEST_CASE("blocks of every size with few random bits") {
+  const auto x = numbers(kind::ranges, 64 * 128, 13);
+  const hb::matrix_view<const float> view{x.data(), 64, 128};
+  compare_matrix<hb::mxfp8_e4m3>(view, hb::stochastic<8>{1});
+  compare_matrix<hb::mxfp8_e5m2>(view, hb::stochastic<9>{2});
+  compare_matrix<hb::mxint8>(view, hb::stochastic<4>{3});
+  compare_matrix<three_words>(view, hb::stochastic<8>{3});
+  compare_matrix<hb::fp8_1x128>(view, hb::stochastic<8>{4});
+  compare_matrix<far_down>(view, hb::stochastic<8>{5});
+  compare_matrix<too_far_down>(view, hb::stochastic<8>{6});
+}
+
+TEST_CASE("a tensor scale so small that quotients are beyond all floats") {
+  auto x = numbers(kind::normal, 64 * 64, 14);
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    x[i] = std::ldexp(x[i], static_cast<int>(i / 64) * 2);  // to near the largest float
+  }
+  const hb::matrix_view<const float> view{x.data(), 64, 64};
+  hb::quantize_options options;
+  options.tensor_scale = 0x1p-88f;  // 448 times that is all but 2^-80
+  compare_matrix<hb::nvfp4>(view, hb::stochastic<8>{7}, hb::absmax{}, options);
 }
 
 TEST_CASE("e2m1 away from nearest, by the steps of each scale") {

@@ -77,6 +77,12 @@ struct rounding_traits<stochastic_unbiased<Bits>> {
   static constexpr int bits = Bits, places = Bits + 1;
 };
 
+/// Whether floats have room for the random bits below the places of F twice: see encode_by_adding.
+template <format F, class Rounding>
+inline constexpr bool adds_random =
+    rounding_traits<Rounding>::bits != 0 && !rounding_traits<Rounding>::unbiased &&
+    F.mantissa_bits + rounding_traits<Rounding>::bits <= 11 && F.min_exponent() >= -60;
+
 template <class Overflow>
 inline constexpr bool known_overflow =
     std::is_same_v<Overflow, saturate> || std::is_same_v<Overflow, to_special> ||
