@@ -429,14 +429,15 @@ std::vector<float> blocks_at_candidates(float tensor_scale) {
 TEST_CASE("largest magnitudes next to where candidates change") {
   for (const float tensor_scale : {1.0f, 0x1.fffffep-4f, 0x1.555556p-9f, 0x1.2468acp20f}) {
     const auto x = blocks_at_candidates(tensor_scale);
-    const hb::matrix_view<const float> view{x.data(), static_cast<std::ptrdiff_t>(x.size() / 16), 16};
+    const auto rows = static_cast<std::ptrdiff_t>(x.size()) / 16;
+    const hb::matrix_view<const float> view{x.data(), rows, 16};
     hb::quantize_options options;
     options.tensor_scale = tensor_scale;
     INFO("tensor scale ", tensor_scale);
     compare_matrix<hb::nvfp4_2d>(view, hb::nearest_even{}, hb::mean_square_search{}, options);
-    const auto q = hb::quantize<hb::nvfp4_2d>(view, hb::nearest_even{}, hb::mean_square_search{},
-                                              options);
-    for (std::ptrdiff_t i = 0; i < view.rows / 16; i += 25) {
+    const auto q =
+        hb::quantize<hb::nvfp4_2d>(view, hb::nearest_even{}, hb::mean_square_search{}, options);
+    for (std::ptrdiff_t i = 0; i < rows / 16; i += 25) {
       CHECK(q.view().scale(i, 0) != q.view().scale(i + 24, 0));
     }
   }

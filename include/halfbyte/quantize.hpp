@@ -145,9 +145,9 @@ void quantize_grid(const block_grid<T>& blocks, const quantized_view<B, std::uin
   }
 }
 
-/// Asks for the memory of `cols` elements of a row, from the block in column `j` of the grid on, and
-/// of their scales. A machine that sees pieces of many rows written guesses none of the next. Always
-/// inlined: calls that do no more than this are left out.
+/// Asks for the memory of `cols` elements of a row, from the block in column `j` of the grid on,
+/// and of their scales: a machine that sees pieces of many rows written guesses none of the next.
+/// Inlined always, since compilers leave out calls that do no more than this.
 #if defined(HALFBYTE_VECTORS)
 template <block_format B>
 [[gnu::always_inline]] inline void fetch_piece(const quantized_view<B, std::uint8_t>& out,
