@@ -11,6 +11,8 @@
 #include <halfbyte/argument_error.hpp>
 #include <halfbyte/block.hpp>
 #include <halfbyte/block_format.hpp>
+#include <halfbyte/config.hpp>
+#include <halfbyte/pack.hpp>
 #include <halfbyte/quantized.hpp>
 #include <halfbyte/rounding.hpp>
 #include <halfbyte/scale.hpp>
