@@ -562,3 +562,43 @@ TEST_CASE("numbers of a quantized matrix beyond the normal floats") {
     });
   }
 }
+
+namespace {
+
+/// Blocks of 16 x 16 whose numbers are those of one scale, which is the first or the last candidate
+/// up to a largest magnitude: 12 floats to both sides of that.
+std::vector<float> blocks_at_candidates(float tensor_scale) {
+  const float grid[] = {0.5f, 1, 1.5f, 2, 3};
+  std::vector<float> x;
+  for (std::uint32_t pattern = 40; pattern < 60; ++pattern) {
+    const float scales[] = {hb::decode<hb::ue4m3>(pattern), hb::decode<hb::ue4m3>(pattern + 1)};
+    const float middle = (scales[0] + scales[1]) / 2 * 6;
+    for (const bool last : {false, true}) {
+      const float limit = middle / (last ? 1.5f : 0.8125f) * tensor_scale;
+      for (std::uint32_t k = 0; k < 25; ++k) {
+        for (int i = 0; i < 255; ++i) x.push_back(grid[i % 5] * scales[last] * tensor_scale);
+        x.push_back(hb::bit_cast<float>(hb::bit_cast<std::uint32_t>(limit) + k - 12));
+      }
+    }
+  }
+  return x;
+}
+
+}  // namespace
+
+TEST_CASE("largest magnitudes next to where candidates change") {
+  for (const float tensor_scale : {1.0f, 0x1.fffffep-4f, 0x1.555556p-9f, 0x1.2468acp20f}) {
+    const auto x = blocks_at_candidates(tensor_scale);
+    const auto rows = static_cast<std::ptrdiff_t>(x.size()) / 16;
+    const hb::matrix_view<const float> view{x.data(), rows, 16};
+    hb::quantize_options options;
+    options.tensor_scale = tensor_scale;
+    INFO("tensor scale ", tensor_scale);
+    compare_matrix<hb::nvfp4_2d>(view, hb::nearest_even{}, hb::mean_square_search{}, options);
+    const auto q =
+        hb::quantize<hb::nvfp4_2d>(view, hb::nearest_even{}, hb::mean_square_search{}, options);
+    for (std::ptrdiff_t i = 0; i < rows / 16; i += 25) {
+      CHECK(q.view().scale(i, 0) != q.view().scale(i + 24, 0));
+    }
+  }
+}

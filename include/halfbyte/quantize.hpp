@@ -11,6 +11,8 @@
 #include <halfbyte/argument_error.hpp>
 #include <halfbyte/block.hpp>
 #include <halfbyte/block_format.hpp>
+#include <halfbyte/config.hpp>
+#include <halfbyte/pack.hpp>
 #include <halfbyte/quantized.hpp>
 #include <halfbyte/rounding.hpp>
 #include <halfbyte/scale.hpp>
@@ -145,6 +147,27 @@ void quantize_grid(const block_grid<T>& blocks, const quantized_view<B, std::uin
   }
 }
 
+/// Asks for the memory of `cols` elements of a row, from the block in column `j` of the grid on,
+/// and of their scales: a machine that sees pieces of many rows written guesses none of the next.
+/// Inlined always, since compilers leave out calls that do no more than this.
+#if defined(HALFBYTE_VECTORS)
+template <block_format B>
+[[gnu::always_inline]] inline void fetch_piece(const quantized_view<B, std::uint8_t>& out,
+                                               std::ptrdiff_t row, std::ptrdiff_t j,
+                                               std::ptrdiff_t cols) {
+  const std::ptrdiff_t first = j * B.block_cols(out.cols), bits = B.element.bits();
+  for (std::ptrdiff_t k = first * bits / 8; k < (first + cols) * bits / 8; k += 64) {
+    __builtin_prefetch(out.row(row) + k, 1);
+  }
+  const std::ptrdiff_t scale = row / B.block_rows(out.rows) * B.grid_cols(out.cols) + j;
+  __builtin_prefetch(out.scales + scale * scale_bytes(B.scale), 1);
+}
+#else
+template <block_format B>
+void fetch_piece(const quantized_view<B, std::uint8_t>&, std::ptrdiff_t, std::ptrdiff_t,
+                 std::ptrdiff_t) {}
+#endif
+
 /// Quantizes the blocks of x, whose first is at (`i`, `j`) of the grid of blocks.
 template <block_format B, class T, class Rounding, class Scale>
 void quantize_strip(matrix_view<const T> x, quantized_view<B, std::uint8_t> out, std::ptrdiff_t i,
@@ -162,6 +185,10 @@ void quantize_strip(matrix_view<const T> x, quantized_view<B, std::uint8_t> out,
       smaller<std::ptrdiff_t>(larger<std::ptrdiff_t>(chunk / c, 1), most_blocks);
   const std::ptrdiff_t high = larger<std::ptrdiff_t>(wide / ceil_div(x.cols, c), 1);
   for (std::ptrdiff_t row = 0; row * r < x.rows; row += high) {
+    const std::ptrdiff_t next = x.cols < out.cols ? (row + 8) * r : x.rows;
+    for (std::ptrdiff_t a = next; a < smaller(next + high * r, x.rows); ++a) {
+      fetch_piece<block_format(B)>(out, i * r + a, j, x.cols);
+    }
     for (std::ptrdiff_t col = 0; col * c < x.cols; col += wide) {
       const block_grid<T> blocks(x.block(row * r, col * c, high * r, wide * c), r, c);
       const element_indices at{index(row * r, col * c), index.stride};
