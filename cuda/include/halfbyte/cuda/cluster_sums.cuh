@@ -12,9 +12,10 @@ namespace halfbyte::cuda {
 
 /// Division of numbers below 2^13 by a number of at most 8 that is known when the kernel starts.
 struct small_divisor {
-  int by;
-  std::uint32_t reciprocal;
+  int by = 1;
+  std::uint32_t reciprocal = 65537;
 
+  small_divisor() = default;
   explicit small_divisor(int n) : by(n), reciprocal(65536u / static_cast<std::uint32_t>(n) + 1) {}
   __device__ int divide(int x) const {
     return static_cast<int>(static_cast<std::uint32_t>(x) * reciprocal >> 16);
@@ -58,8 +59,8 @@ struct cluster_sums {
   __device__ void arrive() const { ptx::mbarrier_arrive(barrier); }
   __device__ void wait() const { ptx::mbarrier_wait(barrier, 0); }
 
-  /// Leaves a warp's sums, those of `Count` fragments from `first` on, where they are added up; this
-  /// block's at `own`. All blocks' barriers have to be ready.
+  /// Leaves a warp's sums, those of `Count` fragments from `first` on, where they are added up;
+  /// this block's at `own`. All blocks' barriers have to be ready.
   template <int Count>
   __device__ void send(std::uint32_t own, int first, const float (&sum)[4 * Count]) const {
     int index = shares.divide(first), target = first - index * shares.by;

@@ -131,7 +131,7 @@ struct gemm_sm90_skinny {
     prepare_kernel<gemm_sm90_skinny>();
     const int tiles = (d.columns + tile::n - 1) / tile::n;
     const int steps = (a.columns + tile::k_step - 1) / tile::k_step;
-    arguments p{.shares = small_divisor(std::min(shares_at_once<gemm_sm90_skinny>(tiles), steps))};
+    arguments p{};
     p.map_a = make_tensor_map(CU_TENSOR_MAP_DATA_TYPE_UINT8, 1, a.data, a.rows, a.columns,
                               a.stride_bytes, M);
     p.map_b = make_tensor_map(CU_TENSOR_MAP_DATA_TYPE_UINT8, 1, b.data, b.rows,
@@ -140,6 +140,7 @@ struct gemm_sm90_skinny {
     p.row_scale = row_scale;
     p.how = how;
     p.d = d;
+    p.shares = small_divisor(std::min(shares_at_once<gemm_sm90_skinny>(tiles), steps));
     p.steps_each = steps / p.shares.by;
     p.steps_left = steps % p.shares.by;
     const auto shares = static_cast<unsigned>(p.shares.by);
@@ -231,8 +232,8 @@ struct gemm_sm90_skinny {
     ptx::let_next_kernel_start();  // see load_tiles
   }
 
-  /// Four warps: activations in the order that packed weights want. Where fewer warps do for a step,
-  /// they take turns.
+  /// Four warps: activations in the order that packed weights want. Where fewer warps do for a
+  /// step, they take turns.
   static __device__ void reorder(const place& at, int thread) {
     const int team = thread / reordered::team;
     ring_position<stages> step;
@@ -354,7 +355,8 @@ struct gemm_sm90_skinny {
       const int uses = (steps - pair + stages - 1) / stages;
       if (uses > 0) ptx::mbarrier_wait(at.ring.empty(pair), (uses + 1) % 2);
 #pragma unroll
-      for (int j = 0; j < fragments; ++j) tile::sums::store(left, warp * fragments + j, sum + 4 * j);
+      for (int j = 0; j < fragments; ++j)
+        tile::sums::store(left, warp * fragments + j, sum + 4 * j);
     }
     ptx::named_barrier_wait(1, multipliers);
     if (pair != last_pair) return own;
