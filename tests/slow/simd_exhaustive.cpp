@@ -77,6 +77,7 @@ int main(int argc, char** argv) {
   wrong += sweep<hb::e5m2>("e5m2 upward to_special", step, hb::upward{}, hb::to_special{});
   wrong += sweep<hb::e4m3>("e4m3 to_odd", step, hb::to_odd{}, saturate);
   wrong += sweep<hb::e2m1>("e2m1 stochastic<8>", step, hb::stochastic<8>{1, 2}, saturate);
+  wrong += sweep<hb::e4m3>("e4m3 stochastic<8>", step, hb::stochastic<8>{1, 2}, saturate);
   wrong += sweep<hb::e4m3>("e4m3 stochastic<32>", step, hb::stochastic<>{1, 2}, saturate);
   wrong += sweep<hb::bfloat16>("bfloat16", step, even, hb::to_special{});
   wrong += sweep<hb::float16>("float16", step, even, hb::to_special{});
