@@ -5,13 +5,30 @@
 #include <benchmark/benchmark.h>
 
 #include <cstddef>
+#include <cstdlib>
 #include <cstring>
 #include <random>
+#include <string_view>
 #include <vector>
 
+#include <halfbyte/simd.hpp>
 #include <halfbyte/view.hpp>
 
 namespace bench {
+
+/// With INSTRUCTION_SET=avx2 (or baseline, scalar) in the environment, the library works with that.
+inline const bool chosen = [] {
+  using halfbyte::detail::instruction_set;
+  const char* set = std::getenv("INSTRUCTION_SET");
+  const std::string_view name = set != nullptr ? set : "";
+  const auto best = halfbyte::detail::best_instruction_set();
+  const auto wanted = name == "avx2"       ? instruction_set::avx2
+                      : name == "baseline" ? instruction_set::baseline
+                      : name == "scalar"   ? instruction_set::scalar
+                                           : best;
+  if (wanted < best) halfbyte::detail::active_instruction_set() = wanted;
+  return true;
+}();
 
 /// 4096 x 4096: 64 MiB, more than a cache holds.
 inline constexpr std::ptrdiff_t rows = 4096, cols = 4096, size = rows * cols;
