@@ -124,6 +124,12 @@ struct steps_in {
 };
 using e2m1_steps = steps_in<std::uint32_t>;
 
+/// The steps for each half of a word of numbers of 16 bits.
+struct two_rows {
+  const std::uint16_t *low, *high;
+  std::uint16_t operator[](int c) const { return low[c]; }
+};
+
 /// Policies for which the pattern of a number over another is found by comparing, see e2m1_steps.
 template <class Rounding>
 inline constexpr bool steps_of_e2m1 =
@@ -173,6 +179,25 @@ constexpr steps_in<std::uint16_t> short_steps(const e2m1_steps& x) {
   }
   return steps;
 }
+
+/// Steps for numbers of each size.
+struct sized_steps {
+  e2m1_steps floats;
+  steps_in<std::uint16_t> bfloats, halves;
+
+  constexpr sized_steps() : floats{}, bfloats{}, halves{} {}
+  constexpr explicit sized_steps(const e2m1_steps& x)
+      : floats(x), bfloats(short_steps<7>(x)), halves(short_steps<10>(x)) {}
+
+  template <int Mantissa>
+  constexpr const auto& of() const {
+    if constexpr (Mantissa == 7) {
+      return bfloats;
+    } else {
+      return halves;
+    }
+  }
+};
 
 /// The steps of numbers that are multiplied by `factor` and rounded to floats, to nearest even,
 /// before they are encoded so. Needs all of them normal floats.
@@ -249,14 +274,17 @@ struct block_plan {
   static constexpr bool multiplies = nv&& std::is_same_v<Scale, nvfp4_te>;
 
   tensor_scaling tensor;
-  double inverse_of_limit = 1;           ///< 1 / (largest element * tensor scale)
-  float factor = 1;                      ///< of the largest magnitude, for a rule that multiplies
-  e2m1_steps steps[rows_of_steps] = {};  ///< of scales 1, 9/8, 10/8 ... 15/8
-  float inverse[rows_of_steps] = {};     ///< about 1 / what those divide by
+  double inverse_of_limit = 1;  ///< 1 / (largest element * tensor scale)
+  float factor = 1;             ///< of the largest magnitude, for a rule that multiplies
+
+  /// Scales 1, 9/8, 10/8 ... 15/8 times the tensor scale: their bits as floats, their exponents,
+  /// and the steps of their significands.
+  std::uint32_t scaled[rows_of_steps] = {};
+  std::uint32_t exponent[rows_of_steps] = {};  ///< two's complement
+  sized_steps steps[rows_of_steps];
 
   static constexpr int gaps = 5;
-  e2m1_steps even_steps[rows_of_steps] = {};  ///< the same to nearest even, for rules that search
-  int exponent[rows_of_steps] = {};           ///< of those scales times the tensor scale
+  sized_steps even_steps[rows_of_steps];  ///< the same to nearest even, for rules that search
   /// The magnitudes of e2m1 times those, in the units of errors, for blocks whose largest magnitude
   /// has an exponent that is greater by 0, 1 ... 4.
   std::uint32_t units[gaps][rows_of_steps][8] = {};
@@ -269,17 +297,20 @@ struct block_plan {
       if constexpr (multiplies<Scale>) factor = rule.template block_factor<B>(t);
       for (std::uint32_t i = 0; i < rows_of_steps; ++i) {
         const std::uint32_t pattern = nv ? 7u << 3 | i : 127u;
-        const unpacked by = divisor<B>(pattern, tensor);
-        inverse[i] = static_cast<float>(1 / to_double(by));
+        unpacked by = divisor<B>(pattern, tensor);
+        scaled[i] = bit_cast<std::uint32_t>(static_cast<float>(to_double(by)));
+        exponent[i] = static_cast<std::uint32_t>(by.exponent);
+        by.exponent = 0;
         if constexpr (multiplies<Scale>) {
-          steps[i] = steps_times(rule.template element_factor<B>(pattern, tensor));
+          e2m1_steps at = steps_times(rule.template element_factor<B>(pattern, tensor));
+          for (std::uint32_t& step : at.below) step -= exponent[i] << 23;
+          steps[i] = sized_steps(at);
         } else if constexpr (counts<Rounding> && nv) {
-          steps[i] = steps_at<Rounding>(by);
+          steps[i] = sized_steps(steps_at<Rounding>(by));
         }
         if constexpr (searches<Scale>) {
           constexpr std::uint64_t halves[8] = {0, 1, 2, 3, 4, 6, 8, 12};  // 2 * magnitude
-          even_steps[i] = steps_at<nearest_even>(by);
-          exponent[i] = by.exponent;
+          even_steps[i] = sized_steps(steps_at<nearest_even>(by));
           for (int gap = 0; gap < gaps; ++gap) {
             for (int c = 0; c < 8; ++c) {  // in units of 2^(exponent of by + gap - 22)
               units[gap][i][c] =
@@ -301,7 +332,8 @@ struct block_plan {
   /// Whether `units` knows scale `pattern` for a block with these bits of its largest magnitude.
   bool in_reach(std::uint32_t amax, std::uint32_t pattern) const {
     const auto place = scale_place::of<B.scale>(pattern);
-    const int gap = static_cast<int>(amax >> 23) - 127 - (exponent[place.row] + place.exponent);
+    const int gap = static_cast<int>(amax >> 23) - 127 -
+                    (static_cast<int>(exponent[place.row]) + place.exponent);
     return 0 <= gap && gap < gaps;
   }
 
@@ -352,8 +384,8 @@ struct dequantize_plan {
        (B.element.mantissa_bits + B.scale.mantissa_bits + (B.tensor_scale ? 24 : 0) <= 50));
 
   float tensor;
-  /// Row i: the magnitudes of e2m1 times (1 + i / 8) * tensor scale, rounded once; row 8: zeros.
-  std::uint32_t scaled[looks_up ? 9 : 1][8] = {};
+  /// The magnitudes of e2m1 times each scale and the tensor scale, rounded once.
+  std::uint32_t scaled[looks_up ? 127 : 1][8] = {};
   bool normal = true;  ///< no scaled magnitude leaves the normal floats
 
   explicit dequantize_plan(float tensor_scale) : tensor(tensor_scale) {
@@ -374,7 +406,13 @@ struct dequantize_plan {
                                       three_halves + octave,
                                       one + 2 * octave,
                                       three_halves + 2 * octave};
-        for (int k = 0; k < 8; ++k) scaled[i][k] = row[k];
+        for (int k = 0; k < 8; ++k) scaled[7u << 3 | i][k] = row[k];
+      }
+      for (std::uint32_t pattern = 1; pattern < 127; ++pattern) {
+        const auto place = scale_place::of<ue4m3>(pattern);
+        const std::uint32_t(&row)[8] = scaled[7u << 3 | place.row];
+        const auto shift = static_cast<std::uint32_t>(place.exponent) << 23;
+        for (int k = 1; k < 8; ++k) scaled[pattern][k] = row[k] + shift;
       }
     }
   }
@@ -402,9 +440,8 @@ struct dequantize_plan {
       exponent = static_cast<int>(pattern) - 127;
       return e2m1_magnitudes;
     } else {
-      const auto place = scale_place::of<ue4m3>(larger(pattern, 1u));
-      exponent = place.exponent;
-      return scaled[pattern == 0 ? 8 : place.row];
+      exponent = 0;
+      return scaled[pattern];
     }
   }
 };
