@@ -510,6 +510,39 @@ TEST_CASE("float16 blocks of every size, subnormal numbers too") {
   compare_matrix<hb::mxfp6_e2m3>(view);
 }
 
+namespace {
+
+/// Rows of numbers of T around powers of two of each size, some blocks of zeros among them, over
+/// tensor scales that are far too small, far too large, and between.
+template <class T, class Rounding>
+void compare_tensor_scales() {
+  const int lowest = std::is_same_v<T, hb::minifloat<hb::float16>> ? -26 : -60;
+  std::vector<float> x = numbers(kind::normal, 40 * 512, 21);
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    const auto block = static_cast<int>(i / 16), row = block / 32;
+    if (block % 2 != 0) x[i] = std::round(4 * x[i]) / 4;
+    x[i] = block % 11 == 0 ? 0.0f : std::ldexp(x[i], lowest + row * (14 - lowest) / 40);
+  }
+  const std::vector<T> y = as<T>(x);
+  const hb::matrix_view<const T> view{y.data(), 40, 512};
+  for (int exponent = -80; exponent < 40; exponent += 3) {
+    hb::quantize_options options;
+    options.tensor_scale = std::ldexp(1 + static_cast<float>(exponent + 80) / 120, exponent);
+    compare_matrix<hb::nvfp4>(view, Rounding{}, hb::absmax{}, options);
+  }
+}
+
+}  // namespace
+
+TEST_CASE("NVFP4 over tensor scales of every size") {
+  compare_tensor_scales<float, hb::nearest_even>();
+  compare_tensor_scales<float, hb::toward_zero>();
+  compare_tensor_scales<hb::minifloat<hb::bfloat16>, hb::nearest_away>();
+  compare_tensor_scales<hb::minifloat<hb::bfloat16>, hb::upward>();
+  compare_tensor_scales<hb::minifloat<hb::float16>, hb::nearest_even>();
+  compare_tensor_scales<hb::minifloat<hb::float16>, hb::to_odd>();
+}
+
 TEST_CASE("matrices of doubles, some of them between two floats") {
   compare<hb::mxfp4, double>();
   compare<hb::mxfp8_e4m3, double>(hb::nearest_even{}, hb::ceil_pow2{});
