@@ -147,32 +147,22 @@ void quantize_grid(const block_grid<T>& blocks, const quantized_view<B, std::uin
   }
 }
 
-/// Asks for the memory of `cols` elements of a row, from the block in column `j` of the grid on,
-/// and of their scales: a machine that sees pieces of many rows written guesses none of the next.
-/// Inlined always, since compilers leave out calls that do no more than this.
+/// Asks for `n` bytes that are to be read or written soon. Inlined always, since compilers leave out
+/// calls that do no more than this.
 #if defined(HALFBYTE_VECTORS)
-template <block_format B>
-[[gnu::always_inline]] inline void fetch_piece(const quantized_view<B, std::uint8_t>& out,
-                                               std::ptrdiff_t row, std::ptrdiff_t j,
-                                               std::ptrdiff_t cols) {
-  const std::ptrdiff_t first = j * B.block_cols(out.cols), bits = B.element.bits();
-  for (std::ptrdiff_t k = first * bits / 8; k < (first + cols) * bits / 8; k += 64) {
-    __builtin_prefetch(out.row(row) + k, 1);
-  }
-  const std::ptrdiff_t scale = row / B.block_rows(out.rows) * B.grid_cols(out.cols) + j;
-  __builtin_prefetch(out.scales + scale * scale_bytes(B.scale), 1);
+[[gnu::always_inline]] inline void fetch(const void* p, std::ptrdiff_t n) {
+  for (std::ptrdiff_t k = 0; k < n; k += 64) __builtin_prefetch(static_cast<const char*>(p) + k);
 }
 #else
-template <block_format B>
-void fetch_piece(const quantized_view<B, std::uint8_t>&, std::ptrdiff_t, std::ptrdiff_t,
-                 std::ptrdiff_t) {}
+inline void fetch(const void*, std::ptrdiff_t) {}
 #endif
 
-/// Quantizes the blocks of x, whose first is at (`i`, `j`) of the grid of blocks.
+/// Quantizes the blocks of x, whose first is at (`i`, `j`) of the grid of blocks. Asks ahead for
+/// what no machine guesses: pieces of the rows of `out`, and those of `later`, which is read next.
 template <block_format B, class T, class Rounding, class Scale>
 void quantize_strip(matrix_view<const T> x, quantized_view<B, std::uint8_t> out, std::ptrdiff_t i,
                     std::ptrdiff_t j, const block_plan<B>& plan, const Rounding& rounding,
-                    const Scale& rule, element_indices index) {
+                    const Scale& rule, element_indices index, matrix_view<const T> later = {}) {
   grid_kernel<B, T, Rounding, Scale>* kernel = nullptr;
   if constexpr (block_plan<B>::template possible<T, Rounding, Scale>()) {
     const auto choose = [&](auto kernels) {
@@ -184,10 +174,17 @@ void quantize_strip(matrix_view<const T> x, quantized_view<B, std::uint8_t> out,
   const std::ptrdiff_t wide =
       smaller<std::ptrdiff_t>(larger<std::ptrdiff_t>(chunk / c, 1), most_blocks);
   const std::ptrdiff_t high = larger<std::ptrdiff_t>(wide / ceil_div(x.cols, c), 1);
+  std::ptrdiff_t fetched = 0;  // rows of `later`
   for (std::ptrdiff_t row = 0; row * r < x.rows; row += high) {
+    // As many numbers as are quantized: machines drop what they have no room for.
+    for (; fetched < later.rows && fetched * later.cols < (row + high) * r * x.cols; ++fetched) {
+      fetch(later.row(fetched), later.cols * static_cast<std::ptrdiff_t>(sizeof(T)));
+    }
     const std::ptrdiff_t next = x.cols < out.cols ? (row + 8) * r : x.rows;
     for (std::ptrdiff_t a = next; a < smaller(next + high * r, x.rows); ++a) {
-      fetch_piece<block_format(B)>(out, i * r + a, j, x.cols);
+      const std::ptrdiff_t bits = B.element.bits(), scale = (i + a / r) * B.grid_cols(out.cols) + j;
+      fetch(out.row(i * r + a) + j * c * bits / 8, x.cols * bits / 8);
+      fetch(out.scales + scale * scale_bytes(B.scale), 1);
     }
     for (std::ptrdiff_t col = 0; col * c < x.cols; col += wide) {
       const block_grid<T> blocks(x.block(row * r, col * c, high * r, wide * c), r, c);
@@ -260,8 +257,8 @@ void transpose(matrix_view<const T> from, matrix_view<T> to) {
   }
 }
 
-/// The transpose is gathered into a buffer that stays in the second cache, 256 columns and as many
-/// rows as there is room for at a time: few rows of x, long pieces of each.
+/// The transpose is gathered into a buffer that stays in the second cache, 128 columns and as many
+/// rows as leave room there for the next piece of x, which comes while this one is quantized.
 template <block_format B, class T, class Rounding, class Scale>
 quantized<B> quantize_cols(matrix_view<const T> x, tensor_scaling tensor, const Rounding& rounding,
                            const Scale& rule, scale_layout layout) {
@@ -271,10 +268,10 @@ quantized<B> quantize_cols(matrix_view<const T> x, tensor_scaling tensor, const 
   const block_plan<B> plan(tensor, rounding, rule);
   const std::ptrdiff_t r = B.block_rows(out.rows), c = B.block_cols(out.cols);
   const std::ptrdiff_t width =
-      smaller(c * larger<std::ptrdiff_t>(256 / c, 1), larger<std::ptrdiff_t>(out.cols, 1));
+      smaller(c * larger<std::ptrdiff_t>(128 / c, 1), larger<std::ptrdiff_t>(out.cols, 1));
   const std::ptrdiff_t together =  // rows of blocks
-      larger<std::ptrdiff_t>(larger<std::ptrdiff_t>(131072 / width, 64) / r, 1);
-  const strips cut(out.rows, out.cols, together * r, 8 * width);
+      larger<std::ptrdiff_t>(larger<std::ptrdiff_t>(65536 / width, 64) / r, 1);
+  const strips cut(out.rows, out.cols, together * r, 16 * width);
   struct alignas(64) line {  // of a cache: no word lies in two
     T numbers[64 / sizeof(T)];
   };
@@ -285,10 +282,12 @@ quantized<B> quantize_cols(matrix_view<const T> x, tensor_scaling tensor, const 
     std::vector<line> buffer(static_cast<std::size_t>(smaller(cut.height, out.rows) * lines));
     for (std::ptrdiff_t k = first; k < smaller(first + cut.width, out.cols); k += width) {
       const matrix_view<const T> from = x.block(k, i, width, cut.height);
+      const matrix_view<const T> later =
+          k + width < out.cols ? x.block(k + width, i, width, cut.height) : matrix_view<const T>{};
       const matrix_view<T> to{buffer.data()->numbers, from.cols, from.rows, lines * per_line};
       transpose(from, to);
       quantize_strip<block_format(B), T>(to, out, i / r, k / c, plan, rounding, rule,
-                                         indices_from(i, k, out.cols));
+                                         indices_from(i, k, out.cols), later);
     }
   });
   return q;
