@@ -147,18 +147,9 @@ void quantize_grid(const block_grid<T>& blocks, const quantized_view<B, std::uin
   }
 }
 
-/// Asks for `n` bytes that are to be read or written soon. Inlined always, since compilers leave out
-/// calls that do no more than this.
-#if defined(HALFBYTE_VECTORS)
-[[gnu::always_inline]] inline void fetch(const void* p, std::ptrdiff_t n) {
-  for (std::ptrdiff_t k = 0; k < n; k += 64) __builtin_prefetch(static_cast<const char*>(p) + k);
-}
-#else
-inline void fetch(const void*, std::ptrdiff_t) {}
-#endif
-
 /// Quantizes the blocks of x, whose first is at (`i`, `j`) of the grid of blocks. Asks ahead for
-/// what no machine guesses: pieces of the rows of `out`, and those of `later`, which is read next.
+/// what no machine guesses: pieces of the rows of `out`, and those of `later`, which is read next,
+/// little by little, since machines drop what they have no room for.
 template <block_format B, class T, class Rounding, class Scale>
 void quantize_strip(matrix_view<const T> x, quantized_view<B, std::uint8_t> out, std::ptrdiff_t i,
                     std::ptrdiff_t j, const block_plan<B>& plan, const Rounding& rounding,
@@ -174,20 +165,16 @@ void quantize_strip(matrix_view<const T> x, quantized_view<B, std::uint8_t> out,
   const std::ptrdiff_t wide =
       smaller<std::ptrdiff_t>(larger<std::ptrdiff_t>(chunk / c, 1), most_blocks);
   const std::ptrdiff_t high = larger<std::ptrdiff_t>(wide / ceil_div(x.cols, c), 1);
-  std::ptrdiff_t fetched = 0;  // rows of `later`
+  later_numbers<T> after{later};
   for (std::ptrdiff_t row = 0; row * r < x.rows; row += high) {
-    // As many numbers as are quantized: machines drop what they have no room for.
-    for (; fetched < later.rows && fetched * later.cols < (row + high) * r * x.cols; ++fetched) {
-      fetch(later.row(fetched), later.cols * static_cast<std::ptrdiff_t>(sizeof(T)));
-    }
     const std::ptrdiff_t next = x.cols < out.cols ? (row + 8) * r : x.rows;
     for (std::ptrdiff_t a = next; a < smaller(next + high * r, x.rows); ++a) {
       const std::ptrdiff_t bits = B.element.bits(), scale = (i + a / r) * B.grid_cols(out.cols) + j;
-      fetch(out.row(i * r + a) + j * c * bits / 8, x.cols * bits / 8);
+      fetch(out.row(i * r + a) + j * c * bits / 8, static_cast<std::size_t>(x.cols * bits / 8));
       fetch(out.scales + scale * scale_bytes(B.scale), 1);
     }
     for (std::ptrdiff_t col = 0; col * c < x.cols; col += wide) {
-      const block_grid<T> blocks(x.block(row * r, col * c, high * r, wide * c), r, c);
+      const block_grid<T> blocks(x.block(row * r, col * c, high * r, wide * c), r, c, after);
       const element_indices at{index(row * r, col * c), index.stride};
       quantize_grid<block_format(B)>(blocks, out, i + row, j + col, kernel, plan, rounding, rule,
                                      at);

@@ -85,6 +85,23 @@ inline pairs& active_pairs() {
 
 }  // namespace halfbyte::detail
 
+namespace halfbyte::detail {
+
+/// Asks for the `n` bytes from p + `ahead` on, which are to be read or written soon. Inlined
+/// always, since compilers leave out calls that do no more than this.
+#if defined(HALFBYTE_VECTORS)
+[[gnu::always_inline]] inline void fetch(const void* p, std::size_t n, std::size_t ahead = 0) {
+  const std::uintptr_t from = reinterpret_cast<std::uintptr_t>(p) + ahead;
+  for (std::size_t k = 0; k < n; k += 64) {
+    __builtin_prefetch(reinterpret_cast<const void*>(from + k));
+  }
+}
+#else
+inline void fetch(const void*, std::size_t, std::size_t = 0) {}
+#endif
+
+}  // namespace halfbyte::detail
+
 #if defined(HALFBYTE_VECTORS)
 #if !defined(__clang__)
 #pragma GCC push_options

@@ -26,19 +26,40 @@ inline constexpr int chunk = 512;
 /// Blocks handled at a time, at most.
 inline constexpr int most_blocks = chunk / 16;
 
+/// Numbers that are asked for from memory while others are quantized, row by row.
+template <class T>
+struct later_numbers {
+  matrix_view<const T> x;
+  std::ptrdiff_t i = 0, j = 0;
+
+  /// The next `n`, or nothing behind the last.
+  const T* take(std::ptrdiff_t n) {
+    if (i >= x.rows) return nullptr;
+    const T* p = x.row(i) + j;
+    j += n;
+    if (j < x.cols) return p;
+    j = 0;
+    ++i;
+    return p;
+  }
+};
+
 /// Some blocks that lie side by side, row by row.
 template <class T>
 struct block_grid {
   matrix_view<const T> x;
   std::ptrdiff_t r, c;  ///< extents of a block
   int wide, n;          ///< blocks in a row, and in all
+  later_numbers<T>* later;
 
-  block_grid(matrix_view<const T> part, std::ptrdiff_t rows, std::ptrdiff_t cols)
+  block_grid(matrix_view<const T> part, std::ptrdiff_t rows, std::ptrdiff_t cols,
+             later_numbers<T>& after)
       : x(part),
         r(rows),
         c(cols),
         wide(static_cast<int>(ceil_div(x.cols, c))),
-        n(wide * static_cast<int>(ceil_div(x.rows, r))) {}
+        n(wide * static_cast<int>(ceil_div(x.rows, r))),
+        later(&after) {}
 
   matrix_view<const T> operator[](int b) const { return x.block(b / wide * r, b % wide * c, r, c); }
 };
