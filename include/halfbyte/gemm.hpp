@@ -8,6 +8,7 @@
 #include <halfbyte/bits.hpp>
 #include <halfbyte/block.hpp>
 #include <halfbyte/block_format.hpp>
+#include <halfbyte/dequantize_plan.hpp>
 #include <halfbyte/math.hpp>
 #include <halfbyte/pack.hpp>
 #include <halfbyte/quantize.hpp>

@@ -25,6 +25,7 @@
 #include <halfbyte/math.hpp>
 #include <halfbyte/quantized.hpp>
 #include <halfbyte/simd_plan.hpp>
+#include <halfbyte/dequantize_plan.hpp>
 #include <halfbyte/simd.hpp>
 #include <halfbyte/convert.hpp>
 #include <halfbyte/transform.hpp>

@@ -8,6 +8,7 @@
 #include <halfbyte/bits.hpp>
 #include <halfbyte/block.hpp>
 #include <halfbyte/block_format.hpp>
+#include <halfbyte/dequantize_plan.hpp>
 #include <halfbyte/encode.hpp>
 #include <halfbyte/format.hpp>
 #include <halfbyte/minifloat.hpp>
@@ -21,10 +22,10 @@
 
 // Vectors for the loops over rows and matrices, chosen when the program runs.
 //
-// simd/<set>.inc has the words of one instruction set; simd/load.inc, encode.inc, decode.inc and
-// block.inc have the algorithms, written once and read once for each set, in a namespace and with
-// compiler options of its own. Their bytes are those of the scalar functions: rounding is integer
-// code.
+// simd/<set>.inc has the words of one instruction set; simd/load.inc, steps.inc, encode.inc,
+// decode.inc and block.inc have the algorithms, written once and read once for each set, in a
+// namespace and with compiler options of its own. Their bytes are those of the scalar functions:
+// rounding is integer code.
 //
 // The words are inlined wherever they are used: only what comes after them has a level of
 // optimization, since each function that has one takes longer to compile. That of x86-64's baseline
@@ -119,6 +120,7 @@ namespace halfbyte::detail::baseline {
 #pragma GCC optimize("O2")
 #endif
 #include <halfbyte/simd/random.inc>
+#include <halfbyte/simd/steps.inc>
 #include <halfbyte/simd/encode.inc>
 #include <halfbyte/simd/decode.inc>
 #include <halfbyte/simd/hadamard.inc>
@@ -148,6 +150,7 @@ namespace halfbyte::detail::avx2 {
 #pragma GCC optimize("O3")
 #endif
 #include <halfbyte/simd/random.inc>
+#include <halfbyte/simd/steps.inc>
 #include <halfbyte/simd/encode.inc>
 #include <halfbyte/simd/decode.inc>
 #include <halfbyte/simd/hadamard.inc>
@@ -176,6 +179,7 @@ namespace halfbyte::detail::avx512 {
 #pragma GCC optimize("O3")
 #endif
 #include <halfbyte/simd/random.inc>
+#include <halfbyte/simd/steps.inc>
 #include <halfbyte/simd/encode.inc>
 #include <halfbyte/simd/decode.inc>
 #include <halfbyte/simd/hadamard.inc>
