@@ -11,8 +11,8 @@
 #include <halfbyte/argument_error.hpp>
 #include <halfbyte/block.hpp>
 #include <halfbyte/block_format.hpp>
-#include <halfbyte/dequantize_plan.hpp>
 #include <halfbyte/config.hpp>
+#include <halfbyte/dequantize_plan.hpp>
 #include <halfbyte/pack.hpp>
 #include <halfbyte/quantized.hpp>
 #include <halfbyte/rounding.hpp>
