@@ -2,7 +2,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <vector>
 
 #include <halfbyte/argument_error.hpp>
 #include <halfbyte/bits.hpp>
@@ -15,6 +14,7 @@
 #include <halfbyte/quantized.hpp>
 #include <halfbyte/simd.hpp>
 #include <halfbyte/simd_plan.hpp>
+#include <halfbyte/storage.hpp>
 #include <halfbyte/view.hpp>
 
 namespace halfbyte {
@@ -40,13 +40,14 @@ constexpr std::ptrdiff_t common_depth(std::ptrdiff_t a, std::ptrdiff_t b) {
 template <block_format B>
 void dequantize_part(quantized_view<B> q, std::ptrdiff_t i, std::ptrdiff_t first,
                      const dequantize_plan<B>& plan, matrix_view<float> out,
-                     std::vector<std::uint8_t>& scales) {
+                     storage<std::uint8_t>& scales) {
   const std::ptrdiff_t c = B.block_cols(q.cols), j = first / c;
   const std::ptrdiff_t row = i / B.block_rows(q.rows);
   const std::uint8_t* from = q.scales + (row * B.grid_cols(q.cols) + j) * scale_bytes(B.scale);
   if (q.layout != scale_layout::linear) {
     const std::ptrdiff_t n = ceil_div(out.cols, smaller(c, out.cols));
-    scales.resize(static_cast<std::size_t>(n * scale_bytes(B.scale)));
+    const auto bytes = static_cast<std::size_t>(n * scale_bytes(B.scale));
+    if (scales.size() < bytes) scales = storage<std::uint8_t>(bytes);
     for (std::ptrdiff_t b = 0; b < n; ++b) {
       store_scale<B.scale>(scales.data(), b, q.scale(row, j + b));
     }
@@ -101,8 +102,8 @@ void gemm(quantized_view<A> a, quantized_view<B> b, matrix_view<float> d,
           summation order = summation::chain) {
   constexpr std::ptrdiff_t pairs = 32;  // numbers that are packed into pairs together
   struct buffers {
-    std::vector<float> row;
-    std::vector<std::uint8_t> scales;
+    detail::storage<float> row;
+    detail::storage<std::uint8_t> scales;
   };
   detail::check_view(d, "gemm");
   detail::check_sizes(d.rows, d.cols, a.rows, b.rows, "gemm");
@@ -151,7 +152,7 @@ void gemm(quantized_view<A> a, quantized_view<B> b, matrix_view<float> d,
   std::ptrdiff_t tile = 16;
   detail::with_kernels([&](auto kernels) { tile = kernels.tile; });
   const std::ptrdiff_t strips = ceil_div(smaller(width, d.cols), tile);
-  std::vector<float> right(static_cast<std::size_t>(strips * tile * stride));
+  detail::storage<float> right(static_cast<std::size_t>(strips * tile * stride));
   const auto times = [](matrix_view<float> part, float factor) {
     for (std::ptrdiff_t i = 0; i < part.rows; ++i) {
       for (std::ptrdiff_t j = 0; j < part.cols; ++j) {
@@ -166,8 +167,8 @@ void gemm(quantized_view<A> a, quantized_view<B> b, matrix_view<float> d,
       const std::ptrdiff_t words = words_of(k);
       // 1. The panel of b, in strips of `tile` rows, transposed.
       detail::for_each_part(ceil_div(n, tile), 1, [&](std::ptrdiff_t s, std::ptrdiff_t) {
-        std::vector<float> rows(static_cast<std::size_t>(tile * stride));
-        buffers with{std::vector<float>(static_cast<std::size_t>(depth + pairs)), {}};
+        detail::storage<float> rows(static_cast<std::size_t>(tile * stride));
+        buffers with{detail::storage<float>(static_cast<std::size_t>(depth + pairs)), {}};
         const std::ptrdiff_t count = smaller(tile, n - tile * s);
         for (std::ptrdiff_t r = 0; r < count; ++r) {
           fill(b, plan_b, j0 + tile * s + r, k0, k, rows.data() + r * stride, with);
@@ -179,8 +180,8 @@ void gemm(quantized_view<A> a, quantized_view<B> b, matrix_view<float> d,
       const std::ptrdiff_t panels = ceil_div(d.rows, height);
       detail::for_each_part(
           panels, detail::in_threads ? 1 : panels, [&](std::ptrdiff_t first, std::ptrdiff_t last) {
-            std::vector<float> left(static_cast<std::size_t>((height + pairs) * stride));
-            buffers with{std::vector<float>(static_cast<std::size_t>(depth + pairs)), {}};
+            detail::storage<float> left(static_cast<std::size_t>((height + pairs) * stride));
+            buffers with{detail::storage<float>(static_cast<std::size_t>(depth + pairs)), {}};
             for (std::ptrdiff_t p = first; p < last; ++p) {
               const std::ptrdiff_t i0 = p * height, m = smaller(height, d.rows - i0);
               for (std::ptrdiff_t r = 0; r < m; ++r) {
@@ -202,8 +203,8 @@ void gemm(quantized_view<A> a, quantized_view<B> b, matrix_view<float> d,
                   for (std::ptrdiff_t i = 0; i < part.rows; ++i) {
                     for (std::ptrdiff_t j = 0; j < part.cols; ++j) {
                       for (std::ptrdiff_t l = 0; l < k; ++l) {
-                        part(i, j) = detail::fma(left[static_cast<std::size_t>(i * stride + l)],
-                                                 strip[tile * l + j], part(i, j));
+                        part(i, j) = detail::fma(left.data()[i * stride + l], strip[tile * l + j],
+                                                 part(i, j));
                       }
                     }
                   }

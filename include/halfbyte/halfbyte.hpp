@@ -23,6 +23,7 @@
 #include <halfbyte/hadamard.hpp>
 #include <halfbyte/argument_error.hpp>
 #include <halfbyte/math.hpp>
+#include <halfbyte/storage.hpp>
 #include <halfbyte/quantized.hpp>
 #include <halfbyte/simd_plan.hpp>
 #include <halfbyte/dequantize_plan.hpp>

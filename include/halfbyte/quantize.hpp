@@ -6,7 +6,6 @@
 #include <optional>
 #include <type_traits>
 #include <utility>
-#include <vector>
 
 #include <halfbyte/argument_error.hpp>
 #include <halfbyte/block.hpp>
@@ -19,6 +18,7 @@
 #include <halfbyte/scale.hpp>
 #include <halfbyte/simd.hpp>
 #include <halfbyte/simd_plan.hpp>
+#include <halfbyte/storage.hpp>
 #include <halfbyte/view.hpp>
 
 namespace halfbyte {
@@ -82,9 +82,10 @@ template <class T>
 unpacked largest_magnitude(matrix_view<const T> x) {
   if (x.stride == x.cols) x = as_one_row(x);
   const strips cut(x.rows, x.cols);
-  std::vector<unpacked> largest(static_cast<std::size_t>(ceil_div(cut.count, cut.grain)));
+  storage<unpacked> largest(static_cast<std::size_t>(ceil_div(cut.count, cut.grain)), unset{});
   for_each_part(cut.count, cut.grain, [&](std::ptrdiff_t first, std::ptrdiff_t last) {
-    unpacked& amax = largest[static_cast<std::size_t>(first / cut.grain)];
+    unpacked& amax = largest.data()[first / cut.grain];
+    amax = {};
     for (std::ptrdiff_t s = first; s < last; ++s) {
       const matrix_view<const T> part = x.block(cut.row(s), cut.col(s), 1, cut.width);
       std::uint32_t bits = 0x7f800000u;
@@ -97,7 +98,9 @@ unpacked largest_magnitude(matrix_view<const T> x) {
     }
   });
   unpacked amax{};
-  for (const unpacked& part : largest) amax = magnitude_less(amax, part) ? part : amax;
+  for (std::size_t i = 0; i < largest.size(); ++i) {
+    if (magnitude_less(amax, largest.data()[i])) amax = largest.data()[i];
+  }
   return amax;
 }
 
@@ -210,7 +213,7 @@ inline element_indices indices_from(std::ptrdiff_t i, std::ptrdiff_t k, std::ptr
 template <block_format B, class T, class Rounding, class Scale>
 quantized<B> quantize_rows(matrix_view<const T> x, tensor_scaling tensor, const Rounding& rounding,
                            const Scale& rule, scale_layout layout) {
-  quantized<B> q(x.rows, x.cols, layout);
+  quantized<B> q(x.rows, x.cols, layout, unset{});
   q.set_tensor_scale(tensor.scale);
   auto out = q.view();
   if (one_row<B>(x.stride == x.cols && layout == scale_layout::linear, x.cols)) {
@@ -250,7 +253,7 @@ void transpose(matrix_view<const T> from, matrix_view<T> to) {
 template <block_format B, class T, class Rounding, class Scale>
 quantized<B> quantize_cols(matrix_view<const T> x, tensor_scaling tensor, const Rounding& rounding,
                            const Scale& rule, scale_layout layout) {
-  quantized<B> q(x.cols, x.rows, layout);
+  quantized<B> q(x.cols, x.rows, layout, unset{});
   q.set_tensor_scale(tensor.scale);
   const auto out = q.view();
   const block_plan<B> plan(tensor, rounding, rule);
@@ -267,7 +270,7 @@ quantized<B> quantize_cols(matrix_view<const T> x, tensor_scaling tensor, const 
   // An odd number of lines: columns share no cache set.
   const std::ptrdiff_t lines = ceil_div(width, per_line) | 1;
   cut.for_each([&](std::ptrdiff_t i, std::ptrdiff_t first) {
-    std::vector<line> buffer(static_cast<std::size_t>(smaller(cut.height, out.rows) * lines));
+    storage<line> buffer(static_cast<std::size_t>(smaller(cut.height, out.rows) * lines), unset{});
     for (std::ptrdiff_t k = first; k < smaller(first + cut.width, out.cols); k += width) {
       const matrix_view<const T> from = x.block(k, i, width, cut.height);
       const matrix_view<const T> later =

@@ -4,7 +4,6 @@
 #include <cstdint>
 #include <span>
 #include <type_traits>
-#include <vector>
 
 #include <halfbyte/argument_error.hpp>
 #include <halfbyte/bits.hpp>
@@ -12,6 +11,7 @@
 #include <halfbyte/block_format.hpp>
 #include <halfbyte/config.hpp>
 #include <halfbyte/pack.hpp>
+#include <halfbyte/storage.hpp>
 
 namespace halfbyte {
 
@@ -116,13 +116,21 @@ class quantized {
   /// A matrix of zeros. Throws std::invalid_argument for negative sizes, and for a swizzled layout
   /// of scales that are not bytes.
   quantized(std::ptrdiff_t rows, std::ptrdiff_t cols, scale_layout layout = scale_layout::linear)
+      : quantized(rows, cols, layout, detail::unset{}) {
+    elements_.zero();
+    scales_.zero();
+  }
+  /// The same, but that only padding is sure to be zero.
+  quantized(std::ptrdiff_t rows, std::ptrdiff_t cols, scale_layout layout, detail::unset)
       : rows_(rows),
         cols_(cols),
         layout_(detail::checked_layout(rows, cols, layout, scale_bytes(B.scale))),
-        elements_(static_cast<std::size_t>(rows) * packed_bytes(B.element, cols)),
-        scales_(scales_size<B>(rows, cols, layout)) {
+        elements_(static_cast<std::size_t>(rows) * packed_bytes(B.element, cols), detail::unset{}),
+        scales_(scales_size<B>(rows, cols, layout), detail::unset{}) {
     static_assert(B.valid(),
                   "not a block format that halfbyte can hold: see block_format::valid()");
+    if (cols * B.element.bits() % 8 != 0) elements_.zero();
+    if (layout != scale_layout::linear) scales_.zero();
   }
 
   std::ptrdiff_t rows() const { return rows_; }
@@ -155,7 +163,7 @@ class quantized {
   std::ptrdiff_t rows_ = 0, cols_ = 0;
   float tensor_scale_ = 1;
   scale_layout layout_ = scale_layout::linear;
-  std::vector<std::uint8_t> elements_, scales_;
+  detail::storage<std::uint8_t> elements_, scales_;
 };
 
 }  // namespace halfbyte
