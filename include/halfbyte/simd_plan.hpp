@@ -21,8 +21,9 @@
 
 namespace halfbyte::detail {
 
-/// Numbers handled between two looks at the scales: a multiple of every word, in every L1 cache.
-inline constexpr int chunk = 512;
+/// Numbers whose scales are found together: a multiple of every word, in every L1 cache, and enough
+/// for several words of blocks, of which none waits for the steps of another.
+inline constexpr int chunk = 1536;
 /// Blocks handled at a time, at most.
 inline constexpr int most_blocks = chunk / 16;
 
