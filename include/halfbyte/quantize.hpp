@@ -81,19 +81,26 @@ quantized_view<B, Byte> as_one_row(quantized_view<B, Byte> q) {
 template <class T>
 unpacked largest_magnitude(matrix_view<const T> x) {
   if (x.stride == x.cols) x = as_one_row(x);
+  constexpr std::uint32_t not_finite = 0x7f800000u;  // from here on
   const strips cut(x.rows, x.cols);
   storage<unpacked> largest(static_cast<std::size_t>(ceil_div(cut.count, cut.grain)), unset{});
   for_each_part(cut.count, cut.grain, [&](std::ptrdiff_t first, std::ptrdiff_t last) {
+    const auto part = [&](std::ptrdiff_t s) {
+      return x.block(cut.row(s), cut.col(s), 1, cut.width);
+    };
+    std::uint32_t bits = not_finite;
+    if constexpr (vector_source<T>) {
+      with_kernels([&](auto kernels) {
+        bits = 0;
+        for (std::ptrdiff_t s = first; s < last; ++s) {
+          bits = larger(bits, kernels.largest(part(s).data, part(s).cols));
+        }
+      });
+    }
     unpacked& amax = largest.data()[first / cut.grain];
-    amax = {};
-    for (std::ptrdiff_t s = first; s < last; ++s) {
-      const matrix_view<const T> part = x.block(cut.row(s), cut.col(s), 1, cut.width);
-      std::uint32_t bits = 0x7f800000u;
-      if constexpr (vector_source<T>) {
-        with_kernels([&](auto kernels) { bits = kernels.largest(part.data, part.cols); });
-      }
-      const unpacked row =
-          bits < 0x7f800000u ? unpack(bit_cast<float>(bits)) : magnitudes_of(part).amax;
+    amax = bits < not_finite ? unpack(bit_cast<float>(bits)) : unpacked{};
+    for (std::ptrdiff_t s = first; s < last && bits >= not_finite; ++s) {
+      const unpacked row = magnitudes_of(part(s)).amax;
       if (magnitude_less(amax, row)) amax = row;
     }
   });

@@ -112,6 +112,7 @@ inline void fetch(const void*, std::size_t, std::size_t = 0) {}
 namespace halfbyte::detail::baseline {
 // clang-format off
 #include <halfbyte/simd/baseline.inc>
+#include <halfbyte/simd/some.inc>
 #include <halfbyte/simd/load.inc>
 #if defined(__clang__)
 #elif defined(__x86_64__)
@@ -145,6 +146,7 @@ namespace halfbyte::detail::baseline {
 namespace halfbyte::detail::avx2 {
 // clang-format off
 #include <halfbyte/simd/avx2.inc>
+#include <halfbyte/simd/some.inc>
 #include <halfbyte/simd/load.inc>
 #if !defined(__clang__)
 #pragma GCC optimize("O3")
