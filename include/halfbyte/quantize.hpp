@@ -173,8 +173,10 @@ void quantize_strip(matrix_view<const T> x, quantized_view<B, std::uint8_t> out,
     if (plan.possible_here()) with_kernels(choose);
   }
   const std::ptrdiff_t r = B.block_rows(out.rows), c = B.block_cols(out.cols);
+  // Of tall blocks as many as stay in the second cache between two looks at them.
+  constexpr std::ptrdiff_t kept = 32768, most = most_blocks;
   const std::ptrdiff_t wide =
-      smaller<std::ptrdiff_t>(larger<std::ptrdiff_t>(chunk / c, 1), most_blocks);
+      larger<std::ptrdiff_t>(smaller(smaller(chunk / c, kept / (r * c)), most), 1);
   const std::ptrdiff_t high = larger<std::ptrdiff_t>(wide / ceil_div(x.cols, c), 1);
   later_numbers<T> after{later};
   for (std::ptrdiff_t row = 0; row * r < x.rows; row += high) {
