@@ -23,18 +23,24 @@ void quantize(benchmark::State& state) {
   bench::report(state, 4 + stored<B>());
 }
 
+template <class T>
+hb::matrix_view<const T> matrix_of() {
+  static const std::vector<T> x(bench::numbers().begin(), bench::numbers().end());
+  return {x.data(), bench::rows, bench::cols};
+}
+
 template <hb::block_format B, class T>
 void quantize_from(benchmark::State& state) {
-  static const std::vector<T> x(bench::numbers().begin(), bench::numbers().end());
-  const hb::matrix_view<const T> view{x.data(), bench::rows, bench::cols};
-  for (auto _ : state) benchmark::DoNotOptimize(hb::quantize<B>(view));
+  const auto x = matrix_of<T>();
+  for (auto _ : state) benchmark::DoNotOptimize(hb::quantize<B>(x));
   bench::report(state, sizeof(T) + stored<B>());
 }
 
-template <hb::block_format B>
+template <hb::block_format B, class T = float>
 void quantize_transposed(benchmark::State& state) {
-  for (auto _ : state) benchmark::DoNotOptimize(hb::quantize_transposed<B>(bench::matrix()));
-  bench::report(state, 4 + stored<B>());
+  const auto x = matrix_of<T>();
+  for (auto _ : state) benchmark::DoNotOptimize(hb::quantize_transposed<B>(x));
+  bench::report(state, sizeof(T) + stored<B>());
 }
 
 template <hb::block_format B>
@@ -47,13 +53,14 @@ void dequantize(benchmark::State& state) {
   bench::report(state, 4 + stored<B>());
 }
 
-template <hb::block_format B>
+template <hb::block_format B, class T = float>
 void fake_quantize(benchmark::State& state) {
+  const auto x = matrix_of<T>();
   for (auto _ : state) {
-    hb::fake_quantize<B>(bench::matrix(), bench::output());
+    hb::fake_quantize<B>(x, bench::output());
     benchmark::ClobberMemory();
   }
-  bench::report(state, 8);
+  bench::report(state, sizeof(T) + 4);
 }
 
 /// Small matrices: what a call costs beside its elements.
@@ -94,6 +101,7 @@ void quantize_elements(benchmark::State& state) {
 }  // namespace
 
 BENCHMARK(bench::copy)->Name("memcpy");
+BENCHMARK(bench::copy)->Name("memcpy")->Threads(2)->UseRealTime();
 BENCHMARK(quantize<hb::mxfp4>);
 BENCHMARK(quantize<hb::mxfp4, hb::nearest_even, hb::ceil_pow2>);
 BENCHMARK(quantize<hb::mxfp4, hb::stochastic<8>>);
@@ -112,15 +120,21 @@ BENCHMARK(quantize_from<hb::mxfp4, hb::minifloat<hb::bfloat16>>);
 BENCHMARK(quantize_from<hb::nvfp4, hb::minifloat<hb::bfloat16>>);
 BENCHMARK(quantize_from<hb::nvfp4, hb::minifloat<hb::float16>>);
 BENCHMARK(quantize<hb::fp8_1x128>);
+BENCHMARK(quantize<hb::fp8_128x128>);
 BENCHMARK(quantize_transposed<hb::mxfp4>);
 BENCHMARK(quantize_transposed<hb::nvfp4>);
+BENCHMARK(quantize_transposed<hb::mxfp4, hb::minifloat<hb::bfloat16>>);
+BENCHMARK(quantize_transposed<hb::nvfp4, hb::minifloat<hb::bfloat16>>);
 BENCHMARK(dequantize<hb::mxfp4>);
 BENCHMARK(dequantize<hb::mxfp8_e4m3>);
 BENCHMARK(dequantize<hb::nvfp4>);
+BENCHMARK(dequantize<hb::fp8_128x128>);
 BENCHMARK(fake_quantize<hb::mxfp4>);
 BENCHMARK(fake_quantize<hb::nvfp4>);
-BENCHMARK(quantize_rows_of<hb::mxfp4>)->Arg(16)->Arg(32)->Arg(1024)->Arg(1 << 16);
-BENCHMARK(quantize_rows_of<hb::nvfp4>)->Arg(16)->Arg(32)->Arg(1024)->Arg(1 << 16);
+BENCHMARK(fake_quantize<hb::mxfp4, hb::minifloat<hb::bfloat16>>);
+BENCHMARK(fake_quantize<hb::nvfp4, hb::minifloat<hb::bfloat16>>);
+BENCHMARK(quantize_rows_of<hb::mxfp4>)->Arg(16)->Arg(32)->Arg(100)->Arg(1024)->Arg(1 << 16);
+BENCHMARK(quantize_rows_of<hb::nvfp4>)->Arg(16)->Arg(32)->Arg(100)->Arg(1024)->Arg(1 << 16);
 BENCHMARK(quantize_elements<hb::mxfp4>)->RangeMultiplier(32)->Range(1 << 15, 1 << 30);
 BENCHMARK(quantize_elements<hb::nvfp4>)->RangeMultiplier(32)->Range(1 << 15, 1 << 30);
 BENCHMARK(quantize_small<hb::mxfp4>)->Arg(64)->Arg(512);

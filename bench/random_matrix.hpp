@@ -2,14 +2,14 @@
 
 // What every benchmark here works on: a matrix of normally distributed floats, and memcpy of it.
 
-#include <benchmark/benchmark.h>
-
 #include <cstddef>
 #include <cstdlib>
 #include <cstring>
 #include <random>
 #include <string_view>
 #include <vector>
+
+#include <benchmark/benchmark.h>
 
 #include <halfbyte/simd.hpp>
 #include <halfbyte/view.hpp>
@@ -52,23 +52,24 @@ inline halfbyte::matrix_view<float> output() {
   return {y.data(), rows, cols, cols};
 }
 
-/// Reports elements and bytes (in and out) per second.
-inline void report(benchmark::State& state, double bytes_per_element) {
-  const auto elements = static_cast<double>(state.iterations()) * static_cast<double>(size);
+/// Reports elements, `n` an iteration, and bytes (in and out) per second.
+inline void report(benchmark::State& state, double bytes_per_element, std::ptrdiff_t n = size) {
+  const auto elements = static_cast<double>(state.iterations()) * static_cast<double>(n);
   state.counters["elements"] = benchmark::Counter(elements, benchmark::Counter::kIsRate);
   state.counters["bytes"] =
       benchmark::Counter(elements * bytes_per_element, benchmark::Counter::kIsRate);
 }
 
-/// The baseline: bytes in and out of memcpy.
+/// The baseline: bytes in and out of memcpy; each thread copies a part.
 inline void copy(benchmark::State& state) {
-  const auto to = output();
-  const std::vector<float>& from = numbers();
+  const std::ptrdiff_t n = size / state.threads(), first = n * state.thread_index();
+  const float* from = numbers().data() + first;
+  float* to = output().data + first;
   for (auto _ : state) {
-    std::memcpy(to.data, from.data(), from.size() * sizeof(float));
+    std::memcpy(to, from, static_cast<std::size_t>(n) * sizeof(float));
     benchmark::ClobberMemory();
   }
-  report(state, 8);
+  report(state, 8, n);
 }
 
 }  // namespace bench

@@ -9,6 +9,7 @@ fault stays unnoticed or is none: when its text is not in the header exactly onc
 """
 import argparse
 import concurrent.futures
+import os
 import pathlib
 import shutil
 import subprocess
@@ -21,6 +22,7 @@ ALL_TESTS = ['bits', 'format', 'pack', 'unpacked', 'block_format', 'quantized', 
              'quantize_relations', 'quantize', 'vendor_formulas', 'overflow', 'encode', 'rounding',
              'random', 'known_answers', 'minifloat']
 FLAGS = ['-std=c++20', '-O0', '-w']
+ENVIRONMENT = dict(os.environ, MALLOC_PERTURB_='165')  # new memory is not zero
 LONGEST_RUN = 300  # seconds
 SOUND, SOUND_LOCK = {}, threading.Lock()  # which tests pass without a fault
 
@@ -73,7 +75,7 @@ class Copy:
         try:
             run = subprocess.run([program, '-aa=1', '-m'], cwd=self.folder / 'tests',
                                  capture_output=True, text=True, errors='replace',
-                                 timeout=LONGEST_RUN)
+                                 timeout=LONGEST_RUN, env=ENVIRONMENT)
         except subprocess.TimeoutExpired:
             return f'{test} does not end'
         if run.returncode == 0:
