@@ -105,7 +105,7 @@ template <hb::block_format B, class T = float, class Rounding = hb::nearest_even
           class Scale = hb::default_scale<B>>
 void compare(const Rounding& rounding = {}, const Scale& rule = {}) {
   const std::pair<std::ptrdiff_t, std::ptrdiff_t> sizes[] = {
-      {1, 1}, {1, 7}, {3, 33}, {37, 160}, {6, hb::detail::chunk + 11}, {70, 16}};
+      {1, 1}, {1, 7}, {3, 33}, {9, 57}, {37, 160}, {6, hb::detail::chunk + 11}, {70, 16}};
   for (const kind what : {kind::normal, kind::ties, kind::ranges, kind::special}) {
     for (const auto& size : sizes) {
       const std::ptrdiff_t rows = size.first, cols = size.second;
