@@ -22,10 +22,9 @@
 
 // Vectors for the loops over rows and matrices, chosen when the program runs.
 //
-// simd/<set>.inc has the words of one instruction set; simd/load.inc, steps.inc, encode.inc,
-// decode.inc and block.inc have the algorithms, written once and read once for each set, in a
-// namespace and with compiler options of its own. Their bytes are those of the scalar functions:
-// rounding is integer code.
+// simd/<set>.inc has the words of one instruction set; the other files there have the algorithms,
+// written once and read once for each set, in a namespace and with compiler options of its own.
+// Their bytes are those of the scalar functions: rounding is integer code.
 //
 // The words are inlined wherever they are used: only what comes after them has a level of
 // optimization, since each function that has one takes longer to compile. That of x86-64's baseline
@@ -114,6 +113,7 @@ namespace halfbyte::detail::baseline {
 #include <halfbyte/simd/baseline.inc>
 #include <halfbyte/simd/some.inc>
 #include <halfbyte/simd/load.inc>
+#include <halfbyte/simd/lanes.inc>
 #if defined(__clang__)
 #elif defined(__x86_64__)
 #pragma GCC optimize("O1")
@@ -148,6 +148,7 @@ namespace halfbyte::detail::avx2 {
 #include <halfbyte/simd/avx2.inc>
 #include <halfbyte/simd/some.inc>
 #include <halfbyte/simd/load.inc>
+#include <halfbyte/simd/lanes.inc>
 #if !defined(__clang__)
 #pragma GCC optimize("O3")
 #endif
@@ -177,6 +178,7 @@ namespace halfbyte::detail::avx512 {
 // clang-format off
 #include <halfbyte/simd/avx512.inc>
 #include <halfbyte/simd/load.inc>
+#include <halfbyte/simd/lanes.inc>
 #if !defined(__clang__)
 #pragma GCC optimize("O3")
 #endif
