@@ -246,7 +246,7 @@ void transpose(matrix_view<const T> from, matrix_view<T> to) {
   for (std::ptrdiff_t i = 0; i < from.rows; i += side) {
     for (std::ptrdiff_t j = 0; j < from.cols; j += side) {
       const matrix_view<const T> square = from.block(i, j, side, side);
-      if constexpr (sizeof(T) <= 4) {
+      if constexpr (sizeof(T) == 2 || sizeof(T) == 4) {
         const auto run = [&](auto kernels) { kernels.transpose(square, to.row(j) + i, to.stride); };
         if (square.rows == side && square.cols == side && with_kernels(run)) continue;
       }
