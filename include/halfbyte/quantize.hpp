@@ -98,8 +98,12 @@ unpacked largest_magnitude(matrix_view<const T> x) {
       });
     }
     unpacked& amax = largest.data()[first / cut.grain];
-    amax = bits < not_finite ? unpack(bit_cast<float>(bits)) : unpacked{};
-    for (std::ptrdiff_t s = first; s < last && bits >= not_finite; ++s) {
+    amax = {};
+    if (bits < not_finite) {
+      amax = unpack(bit_cast<float>(bits));
+      return;
+    }
+    for (std::ptrdiff_t s = first; s < last; ++s) {
       const unpacked row = magnitudes_of(part(s)).amax;
       if (magnitude_less(amax, row)) amax = row;
     }
