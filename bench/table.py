@@ -6,7 +6,8 @@
     python3 bench/table.py bench/speed.svg convert.csv quantize.csv hadamard.csv cuda.csv peers.txt
 
 Takes the best repetition of each case. The share is bytes in and out over those of the memcpy in
-the same file. Peers (files with `cuda` or `peers` in their names) get bars of another colour.
+the same file. Peers get bars of another colour: `cuda` in its name tells the file of
+peers/cuda_host_bench.cpp, `peers` that of python_peers.py.
 """
 import csv
 import html
@@ -17,7 +18,7 @@ picture, files = sys.argv[1], sys.argv[2:]
 bars = []
 for name in files:
     lines = [line for line in open(name) if line.strip()]
-    if name.endswith(".txt"):  # of python_peers.py: peer, function, its rate, ours, ratio, our share
+    if "peers" in name:  # of python_peers.py: peer, function, its rate, ours, ratio, our share
         for line in lines:
             found = re.match(r"(\S+ .*\S) +[\d.]+ +[\d.]+ +([\d.]+) +(\d+) %", line)
             if found:
